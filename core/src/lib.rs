@@ -1,0 +1,19 @@
+//! The rules of Aperium: no async, no I/O, no clock, no environment.
+//!
+//! ```text
+//! text ──id──► typed names ──name──► names seen outside
+//! request meaning ──capability──► Capability ┐
+//! who calls       ──caller─────► Caller      ├──grant──► allowed by which grant, or denied
+//! Grant resources ──grant──────► GrantTable  ┘
+//! IpAddr, host ──address, egress──► allowed, or refused with a reason
+//! tool effect ──effect──► annotations, attempts
+//! ```
+
+pub mod address;
+pub mod caller;
+pub mod capability;
+pub mod effect;
+pub mod egress;
+pub mod grant;
+pub mod id;
+pub mod name;
