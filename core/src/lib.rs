@@ -16,4 +16,5 @@ pub mod effect;
 pub mod egress;
 pub mod grant;
 pub mod id;
+pub mod module;
 pub mod name;
