@@ -1,5 +1,7 @@
 //! `Grant`: who may use what. Deny by default, allow only, additive. Blueprint §4 "Grant".
 
+#![expect(clippy::duplicated_attributes, reason = "each print column names its own type and path")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

@@ -6,7 +6,10 @@
 //!                                          that the API server uses ──► Connector, Grant, Settings
 //! ```
 
-#![expect(unreachable_pub, reason = "the KubeSchema derive makes a private copy of each struct with the struct's own visibility")]
+#![expect(
+    unreachable_pub,
+    reason = "the KubeSchema derive makes a private copy of each struct with the struct's own visibility"
+)]
 
 pub mod condition;
 pub mod connector;

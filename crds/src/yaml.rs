@@ -42,7 +42,8 @@ pub fn documents(text: &str) -> Result<Vec<Value>, YamlError> {
     if text.len() > MAX_BYTES {
         return Err(YamlError::TooLarge);
     }
-    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options()).map_err(parse_error)?;
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple_with_options(text, options()).map_err(|error| parse_error(&error))?;
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
 }
 
@@ -54,7 +55,7 @@ pub fn from_document<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
     if text.len() > MAX_BYTES {
         return Err(YamlError::TooLarge);
     }
-    serde_saphyr::from_str_with_options(text, options()).map_err(parse_error)
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| parse_error(&error))
 }
 
 /// Writes one document.
@@ -65,7 +66,7 @@ pub fn to_document<T: Serialize>(value: &T) -> Result<String, YamlError> {
     serde_saphyr::to_string(value).map_err(|error| YamlError::Write(error.to_string()))
 }
 
-fn parse_error(error: serde_saphyr::Error) -> YamlError {
+fn parse_error(error: &serde_saphyr::Error) -> YamlError {
     YamlError::Parse(error.to_string().lines().next().unwrap_or_default().to_owned())
 }
 

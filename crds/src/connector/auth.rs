@@ -28,9 +28,9 @@ pub enum AuthType {
     Dcr,
 }
 
-/// A Secret in the Connector's namespace; its keys are the field names of the JSON document (`secret`,
-/// `username`, `password`, `client_id`, `client_secret`). It must carry the label
-/// `connector.aperium.dev/<connector>: "true"`.
+/// A Secret in the Connector's namespace, labelled `connector.aperium.dev/<connector>: "true"`.
+///
+/// Its keys are the field names of the JSON document: `secret`, `username`, `password`, `client_id`, `client_secret`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretRef {
     /// Name of the Secret.
