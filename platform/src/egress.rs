@@ -1,0 +1,32 @@
+//! The only way out: every connection of every service is dialled here, after its address was judged.
+//!
+//! ```text
+//! URL or host:port ──policy (core rules)──► name allowed? ──resolve once──► every address allowed? ──dial──► stream
+//!      ExternalClient (HTTP), GuardedDialer (other protocols)
+//! operator-owned Service, EndpointSlice, started loopback service ──► ClusterEndpoint ──► ClusterClient
+//! ```
+//! Two client types instead of a flag: a [`ClusterClient`] takes nothing but a [`ClusterEndpoint`], an
+//! [`ExternalClient`] takes any URL and guards it. Neither follows redirects, reads proxy variables, decompresses, or
+//! sends a request twice.
+
+mod cluster;
+mod connect;
+mod dial;
+mod endpoint;
+mod error;
+mod external;
+mod policy;
+mod resolve;
+mod stream;
+#[cfg(test)]
+mod tests;
+pub mod tls;
+
+pub use aperium_core::egress::{EgressRules, HostPort, HostPortError, LoopbackOpening, Reach, Refusal, Resolution};
+pub use cluster::ClusterClient;
+pub use dial::GuardedDialer;
+pub use endpoint::{ClusterEndpoint, EndpointError, SliceEndpoint};
+pub use error::EgressError;
+pub use external::{ClientLimits, ExternalClient};
+pub use policy::{EgressPolicy, PolicyError};
+pub use resolve::{Answer, Resolve, SystemResolver};

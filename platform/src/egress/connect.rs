@@ -1,0 +1,142 @@
+//! The connectors below hyper's pool: the scheme and authority of a checked URL in, a stream out.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use aperium_core::egress::HostPort;
+use axum::body::Body;
+use http::{Uri, uri::Scheme};
+use hyper_util::{
+    client::legacy::{Client, connect::Connect},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::time;
+use tokio_rustls::TlsConnector;
+
+use super::{ClientLimits, EgressError, GuardedDialer, dial, policy, stream::EgressStream};
+
+type Connecting = Pin<Box<dyn Future<Output = Result<TokioIo<EgressStream>, EgressError>> + Send>>;
+
+/// Dials any host through the guard, with TLS for https.
+#[derive(Clone)]
+pub(super) struct ExternalConnector {
+    pub(super) dialer: GuardedDialer,
+    pub(super) tls: Arc<ClientConfig>,
+    pub(super) handshake_timeout: Duration,
+}
+
+/// Dials the literal address of a cluster endpoint, which was checked when the endpoint was made.
+#[derive(Clone)]
+pub(super) struct ClusterConnector {
+    pub(super) connect_timeout: Duration,
+}
+
+/// The pooling HTTP client over one of the connectors: no retries, bounded response heads.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where HTTP clients are built, over guarded connectors alone"
+)]
+pub(super) fn pooled<C>(connector: C, limits: &ClientLimits) -> Client<C, Body>
+where
+    C: Connect + Clone,
+{
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(limits.idle_timeout)
+        .pool_max_idle_per_host(limits.max_idle_per_host)
+        .http1_max_buf_size(limits.response_head_bytes)
+        .http1_max_headers(limits.response_headers)
+        .http2_max_header_list_size(u32::try_from(limits.response_head_bytes).unwrap_or(u32::MAX))
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .http2_keep_alive_timeout(Duration::from_secs(10))
+        .retry_canceled_requests(false)
+        .build(connector)
+}
+
+/// Scheme and target of an absolute URL without user information. The host is read as browsers do (WHATWG), so that
+/// `0x7f.1` is the address it stands for.
+pub(super) fn target_of(uri: &Uri) -> Result<(Scheme, HostPort), EgressError> {
+    let scheme = uri.scheme().filter(|s| **s == Scheme::HTTP || **s == Scheme::HTTPS);
+    let scheme = scheme.ok_or(EgressError::Url("the scheme must be http or https"))?.clone();
+    let authority = uri.authority().ok_or(EgressError::Url("no host"))?;
+    if authority.as_str().contains('@') {
+        return Err(EgressError::Url("user information is not allowed"));
+    }
+    let port = match authority.as_str().strip_prefix(authority.host()) {
+        Some("") if scheme == Scheme::HTTPS => 443,
+        Some("") => 80,
+        Some(rest) => rest.strip_prefix(':').and_then(|port| port.parse().ok()).ok_or(EgressError::Url("bad port"))?,
+        None => return Err(EgressError::Url("bad authority")),
+    };
+    let host = url::Host::parse(authority.host()).map_err(|_| EgressError::Url("bad host"))?;
+    Ok((scheme, policy::host_port(&host, port)?))
+}
+
+// === impl ExternalConnector ===
+
+impl ExternalConnector {
+    async fn connect(self, uri: Uri) -> Result<TokioIo<EgressStream>, EgressError> {
+        let (scheme, target) = target_of(&uri)?;
+        let tcp = self.dialer.dial(&target).await?;
+        if scheme == Scheme::HTTP {
+            return Ok(TokioIo::new(EgressStream::Plain(tcp)));
+        }
+        let name = match (target.address(), target.name()) {
+            (Some(address), _) => ServerName::IpAddress(address.into()),
+            (None, Some(name)) => ServerName::try_from(name.to_owned()).map_err(|_| EgressError::Url("bad host"))?,
+            (None, None) => return Err(EgressError::Url("no host")),
+        };
+        let host = target.to_string();
+        let handshake = TlsConnector::from(self.tls).connect(name, tcp);
+        match time::timeout(self.handshake_timeout, handshake).await {
+            Ok(Ok(tls)) => Ok(TokioIo::new(EgressStream::Tls(Box::new(tls)))),
+            Ok(Err(source)) => Err(EgressError::Tls { host, source: Arc::new(source) }),
+            Err(_) => Err(EgressError::Tls { host, source: Arc::new(io::ErrorKind::TimedOut.into()) }),
+        }
+    }
+}
+
+impl tower::Service<Uri> for ExternalConnector {
+    type Response = TokioIo<EgressStream>;
+    type Error = EgressError;
+    type Future = Connecting;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        Box::pin(self.clone().connect(uri))
+    }
+}
+
+impl tower::Service<Uri> for ClusterConnector {
+    type Response = TokioIo<EgressStream>;
+    type Error = EgressError;
+    type Future = Connecting;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let limit = self.connect_timeout;
+        Box::pin(async move {
+            let (_, target) = target_of(&uri)?;
+            let address = target.address().ok_or(EgressError::Url("a cluster endpoint is an address"))?;
+            let address = SocketAddr::new(address, target.port());
+            let tcp = dial::dial_any(&target.to_string(), &[address], limit).await?;
+            Ok(TokioIo::new(EgressStream::Plain(tcp)))
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! The HTTP client for everything outside the operator's hands: a request with an absolute URL in, the response out.
+
+use std::{error::Error as _, sync::Arc, time::Duration};
+
+use aperium_core::egress::{HostPort, Reach};
+use axum::body::Body;
+use http::{Method, Request, Response, StatusCode, Uri, Version, header, uri::Scheme};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use tokio::time;
+
+use super::{
+    EgressError, EgressPolicy, GuardedDialer,
+    connect::{self, ExternalConnector},
+    dial::CONNECT_TIMEOUT,
+};
+
+/// Limits of an HTTP client. All of them have an end; none is "unlimited".
+#[derive(Debug, Clone)]
+pub struct ClientLimits {
+    /// For dialling one host, all its addresses together, and again for the TLS handshake.
+    pub connect_timeout: Duration,
+    /// From the request being handed over to the response head. A backstop: callers have their own call timeouts.
+    pub response_timeout: Duration,
+    /// Bytes of a response head (status line and headers); at least 8 KiB.
+    pub response_head_bytes: usize,
+    /// Number of response headers.
+    pub response_headers: usize,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// How many idle connections are kept per scheme, host and port.
+    pub max_idle_per_host: usize,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            connect_timeout: CONNECT_TIMEOUT,
+            response_timeout: Duration::from_secs(300),
+            response_head_bytes: 64 * 1024,
+            response_headers: 100,
+            idle_timeout: Duration::from_secs(30),
+            max_idle_per_host: 32,
+        }
+    }
+}
+
+/// HTTP client for URLs that people or other systems wrote. Cheap to clone; one keep-alive pool per `new`.
+///
+/// A kept-alive connection is used on although the name may resolve to something else by now: its address was judged
+/// when it was opened.
+#[derive(Debug, Clone)]
+pub struct ExternalClient {
+    policy: EgressPolicy,
+    reach: Reach,
+    client: Client<ExternalConnector, Body>,
+    response_timeout: Duration,
+}
+
+impl ExternalClient {
+    /// A client for URLs on the word of `reach`, with the default limits.
+    ///
+    /// # Errors
+    /// [`EgressError::TlsSetup`] when the system has no CA certificates.
+    pub fn new(policy: EgressPolicy, reach: Reach) -> Result<Self, EgressError> {
+        Self::with_limits(policy, reach, &ClientLimits::default())
+    }
+
+    /// The same with other limits.
+    ///
+    /// # Errors
+    /// [`EgressError::TlsSetup`] when the system has no CA certificates.
+    pub fn with_limits(policy: EgressPolicy, reach: Reach, limits: &ClientLimits) -> Result<Self, EgressError> {
+        let connector = ExternalConnector {
+            dialer: GuardedDialer::new(policy.clone(), reach).with_connect_timeout(limits.connect_timeout),
+            tls: policy.tls()?,
+            handshake_timeout: limits.connect_timeout,
+        };
+        let client = connect::pooled(connector, limits);
+        Ok(Self { policy, reach, client, response_timeout: limits.response_timeout })
+    }
+
+    /// Sends the request once and returns whatever head comes back, redirects included. The `Host` header is always
+    /// that of the URL.
+    ///
+    /// # Errors
+    /// [`EgressError`]; ask `before_send()` before anything is tried again.
+    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, EgressError> {
+        let (scheme, target) = connect::target_of(request.uri())?;
+        self.policy.check(self.reach, &target)?;
+        if request.method() == Method::CONNECT {
+            return Err(EgressError::Url("CONNECT is not sent"));
+        }
+        *request.uri_mut() = rebuild(request.uri(), scheme, &target)?;
+        request.headers_mut().remove(header::HOST);
+        *request.version_mut() = Version::HTTP_11;
+        exchange(&self.client, request, &target, self.response_timeout).await
+    }
+}
+
+/// The URL with its host as the rules read it, so that pool key, Host header, SNI and judgement are about one host.
+fn rebuild(uri: &Uri, scheme: Scheme, target: &HostPort) -> Result<Uri, EgressError> {
+    let default = if scheme == Scheme::HTTPS { 443 } else { 80 };
+    let authority = if target.port() == default { target.host() } else { target.to_string() };
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let built = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build();
+    built.map_err(|_| EgressError::Url("bad URL"))
+}
+
+/// One exchange: errors of the connector come back as they were, everything later as "may have been sent".
+pub(super) async fn exchange<C>(
+    client: &Client<C, Body>,
+    request: Request<Body>,
+    target: &HostPort,
+    limit: Duration,
+) -> Result<Response<Incoming>, EgressError>
+where
+    C: hyper_util::client::legacy::connect::Connect + Clone + Send + Sync + 'static,
+{
+    let response = match time::timeout(limit, client.request(request)).await {
+        Ok(outcome) => outcome.map_err(|error| classify(error, target))?,
+        Err(_) => return Err(EgressError::Timeout { host: target.to_string() }),
+    };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(EgressError::Upgrade { host: target.to_string() });
+    }
+    Ok(response)
+}
+
+fn classify(error: ClientError, target: &HostPort) -> EgressError {
+    let dialled = error.source().and_then(|source| source.downcast_ref::<EgressError>());
+    match dialled {
+        Some(dialled) => dialled.clone(),
+        None => EgressError::Send { host: target.to_string(), source: Arc::new(error) },
+    }
+}

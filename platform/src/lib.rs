@@ -1,0 +1,18 @@
+//! The I/O edges that all services of Aperium share. Nothing else in the workspace opens a connection, serves one,
+//! reads a token file or writes a log format.
+//!
+//! ```text
+//! request ──serve──► request_id ──► bearer ──► body, json ──► (the service) ──► egress ──► the world
+//!                                     probes, metrics ◄──┘         telemetry, shutdown: the process
+//! ```
+
+pub mod bearer;
+pub mod body;
+pub mod egress;
+pub mod json;
+pub mod metrics;
+pub mod probes;
+pub mod request_id;
+pub mod serve;
+pub mod shutdown;
+pub mod telemetry;

@@ -1,0 +1,148 @@
+//! A listener and a router in; connections served until the token is cancelled, then drained.
+//!
+//! Unlike `axum::serve` every connection has a deadline for its request head, their number and the size of a head are
+//! bounded, a failing `accept` is waited out, and draining ends.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, extract::ConnectInfo};
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt as _;
+use tower_http::catch_panic::CatchPanicLayer;
+
+mod accept;
+#[cfg(test)]
+mod tests;
+
+use accept::{Accept, Backoff};
+
+/// Limits of one listener.
+#[derive(Debug, Clone)]
+pub struct ServerLimits {
+    /// From the connection (or the end of the last response) to the end of the next request head; so it is also how long
+    /// a connection may idle.
+    pub header_timeout: Duration,
+    /// Connections at the same time; further ones wait in the kernel's queue.
+    pub max_connections: usize,
+    /// Bytes of a request head (request line and headers); at least 8 KiB.
+    pub max_head_bytes: usize,
+    /// Number of request headers.
+    pub max_headers: usize,
+    /// How long requests under way may take after the token was cancelled; then their connections are cut.
+    pub drain: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(10),
+            max_connections: 4096,
+            max_head_bytes: 64 * 1024,
+            max_headers: 100,
+            drain: Duration::from_secs(25),
+        }
+    }
+}
+
+/// Serves HTTP/1.1 until `shutdown` is cancelled, then closes idle connections, lets requests under way finish for
+/// `limits.drain`, and returns. Requests carry the peer's address as `ConnectInfo<SocketAddr>`. A handler that panics
+/// answers 500.
+///
+/// HTTP/2 is off: its detection waits for the client's first bytes without a deadline.
+///
+/// # Errors
+/// None today: a listener that cannot accept is waited for. The type leaves room for one.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    limits: ServerLimits,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    run(listener, app, limits, shutdown).await;
+    Ok(())
+}
+
+async fn run(mut listener: impl Accept, app: Router, limits: ServerLimits, shutdown: CancellationToken) {
+    let app = app.layer(CatchPanicLayer::new());
+    let builder = Arc::new(builder(&limits));
+    let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let connections = TaskTracker::new();
+    let cut = CancellationToken::new();
+    let mut backoff = Backoff::default();
+    loop {
+        let next = async {
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            (slot, accept::next(&mut listener, &mut backoff).await)
+        };
+        let (slot, (stream, peer)) = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            next = next => next,
+        };
+        let connection = Connection { app: app.clone(), builder: Arc::clone(&builder), peer };
+        let (shutdown, cut) = (shutdown.clone(), cut.clone());
+        connections.spawn(async move {
+            let _slot = slot;
+            tokio::select! {
+                () = connection.serve(stream, shutdown) => {}
+                () = cut.cancelled() => {}
+            }
+        });
+    }
+    drop(listener);
+    connections.close();
+    if time::timeout(limits.drain, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "drain deadline passed, cutting connections");
+        cut.cancel();
+        connections.wait().await;
+    }
+}
+
+fn builder(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(limits.max_head_bytes.max(8 * 1024))
+        .max_headers(limits.max_headers);
+    builder
+}
+
+struct Connection {
+    app: Router,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    peer: SocketAddr,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream, shutdown: CancellationToken) {
+        let Self { app, builder, peer } = self;
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            app.clone().oneshot(request)
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%peer, error, "connection ended with an error");
+        }
+    }
+}
