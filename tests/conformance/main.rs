@@ -4,7 +4,7 @@ mod shim;
 mod suite;
 
 use aperium_tests::process::Program;
-use aperium_tests::{binaries, ports, wait};
+use aperium_tests::{binaries, http, ports, wait};
 use std::time::Duration;
 use suite::{Revision, Suite};
 
@@ -17,11 +17,13 @@ async fn a_service_passes_every_scenario_that_fits_a_tools_only_server_in_both_e
     const TOKEN: &str = "conformance-token";
     let port = ports::free();
     let address = format!("127.0.0.1:{port}");
-    let _service = Program::new("aperium-mcp", binaries::path("aperium-mcp"))
+    let _service = Program::new("aperium-mcp", binaries::mcp())
         .args(["--connector", "postgres", "--listen", &address])
         .env("MCP_AUTH_TOKEN", TOKEN)
         .spawn();
-    wait::for_port(port, Duration::from_secs(20)).await;
+    let health = format!("http://{address}/healthz");
+    wait::until("the service is alive", Duration::from_secs(20), async || http::get(&health, &[]).await.ok().map(drop))
+        .await;
     // The suite cannot send a bearer token, and wants a loopback URL for its rebinding test.
     let shim = shim::with_bearer(port, TOKEN).await;
     let suite = Suite::install();

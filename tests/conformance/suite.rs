@@ -65,10 +65,17 @@ impl Suite {
             .current_dir(results.path())
             .kill_on_drop(true)
             .output();
-        let output = tokio::time::timeout(Duration::from_mins(5), output).await.expect("ends within 5 min").expect("the suite starts");
+        let output = tokio::time::timeout(Duration::from_mins(5), output)
+            .await
+            .expect("ends within 5 min")
+            .expect("the suite starts");
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "conformance {}\n{said}", args.join(" "));
-        println!("conformance {}\n{}", args.join(" "), said.lines().rev().take(12).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
+        println!(
+            "conformance {}\n{}",
+            args.join(" "),
+            said.lines().rev().take(12).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
+        );
     }
 }
 
@@ -80,8 +87,8 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn start() -> Self {
-        let process = Program::new("mcp-fixture", binaries::path("mcp-fixture")).spawn();
-        let url = wait::until(Duration::from_secs(10), "the fixture prints its URL", async || {
+        let process = Program::new("mcp-fixture", binaries::built("mcp-fixture")).spawn();
+        let url = wait::until("the fixture prints its URL", Duration::from_secs(10), async || {
             process.log().lines().next().filter(|line| line.starts_with("http://")).map(str::to_owned)
         })
         .await;
@@ -106,11 +113,11 @@ impl Gateway {
         );
         std::fs::write(folder.path().join("fixture.yaml"), manifests).expect("the manifests are written");
         let port = ports::free();
-        let process = Program::new("aperium-up", binaries::path("aperium"))
+        let process = Program::new("aperium-up", binaries::aperium())
             .args(["up", "--listen", &format!("127.0.0.1:{port}")])
             .arg(folder.path())
             .spawn();
-        wait::until(Duration::from_secs(30), "the gateway lists the fixture's tools", async || {
+        wait::until("the gateway lists the fixture's tools", Duration::from_secs(30), async || {
             process.log().contains("11 tools").then_some(())
         })
         .await;
