@@ -9,16 +9,16 @@ use aperium_core::id::ModuleName;
 
 use crate::connector::Connector;
 
-// pub mod gcs_datalake;
-// pub mod postgres;
+pub mod gcs_datalake;
+pub mod postgres;
 // pub mod prefect;
 
 /// Every connector of this build, in the order of their names.
 #[must_use]
 pub fn all() -> Vec<Arc<dyn Connector>> {
     vec![
-        // Arc::new(gcs_datalake::GcsDatalake::new()),
-        // Arc::new(postgres::Postgres::new()),
+        Arc::new(gcs_datalake::GcsDatalake::new()),
+        Arc::new(postgres::Postgres::new()),
         // Arc::new(prefect::Prefect::new()),
     ]
 }

@@ -107,7 +107,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// What a failed connection means for the tool.
 fn from_egress(error: &EgressError, effect: Effect) -> ToolError {
-    if matches!(error, EgressError::Refused { .. }) {
+    if error.refused() {
         return ToolError::forbidden(format!("the egress policy refuses this host ({})", error.reason()));
     }
     if error.before_send() {

@@ -1,0 +1,88 @@
+//! The HTTP face of a service: requests come in, each passes the layers below in order, answers go out.
+//!
+//! ```text
+//! request id ─► /healthz, /readyz                                      open: the kubelet has no token
+//!            ─► bearer ─► /metrics                                     (open when the Connector says so)
+//!            ─► bearer ─► guard ─► rmcp (Host, Origin, eras) ─► handler ─► call
+//! ```
+
+mod envelope;
+mod guard;
+mod handler;
+
+use std::sync::Arc;
+
+use aperium_platform::bearer::{TokenSource, require_bearer};
+use aperium_platform::probes;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+
+use crate::service::Service;
+use handler::Handler;
+
+/// What the face needs to know beside the service itself.
+pub(crate) struct Face {
+    pub(crate) token: TokenSource,
+    pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) metrics_open: bool,
+    pub(crate) max_body: usize,
+}
+
+/// Hosts that are always good: a browser page cannot have rebound them to somewhere else.
+const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// All routes of one service.
+pub(crate) fn router(service: &Arc<Service>, face: Face) -> Router {
+    let hosts = LOOPBACK_HOSTS.into_iter().map(str::to_owned).chain(face.allowed_hosts);
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(false)
+        .with_json_response(true)
+        .with_allowed_hosts(hosts)
+        .enforce_origin_validation()
+        // The guard has the same limit and answers in JSON; this one only backs it up.
+        .with_max_request_body_bytes(face.max_body);
+    let handler = Handler::new(Arc::clone(service));
+    let rmcp = StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(NeverSessionManager::default()), config);
+
+    let mcp = Router::new()
+        .route_service("/mcp", rmcp.clone())
+        .route_service("/mcp/", rmcp)
+        .layer(middleware::from_fn_with_state(guard::Limits { max_body: face.max_body }, guard::guard));
+    let metrics = Router::new().route("/metrics", get(metrics)).with_state(Arc::clone(service));
+    let (guarded, open) = if face.metrics_open { (mcp, metrics) } else { (mcp.merge(metrics), Router::new()) };
+    let guarded = guarded
+        .layer(middleware::from_fn_with_state(face.token, require_bearer))
+        // Outside the bearer check: it counts what that check refuses.
+        .layer(middleware::from_fn_with_state(Arc::clone(service), count_auth_failures));
+
+    Router::new()
+        .merge(guarded)
+        .merge(open)
+        .route("/healthz", get(probes::healthz))
+        .route("/readyz", get(readyz).with_state(Arc::clone(service)))
+        // Outermost: every answer carries the id, refusals too.
+        .layer(middleware::from_fn(aperium_platform::request_id::request_id))
+}
+
+async fn readyz(State(service): State<Arc<Service>>) -> Response {
+    service.readiness.report(&service.binding().catalog).into_response()
+}
+
+async fn metrics(State(service): State<Arc<Service>>) -> Response {
+    service.refresh_state();
+    aperium_platform::metrics::response(service.metrics.registry())
+}
+
+async fn count_auth_failures(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if response.status() == StatusCode::UNAUTHORIZED {
+        service.metrics.auth_failure();
+    }
+    response
+}

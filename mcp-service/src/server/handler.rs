@@ -1,0 +1,139 @@
+//! The MCP methods of a service that has tools and nothing else: typed requests come in, typed results go out.
+
+use std::sync::Arc;
+
+use aperium_core::id::RequestId;
+use rmcp::handler::server::ServerHandler;
+use rmcp::model::{
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod, CompleteRequestParams,
+    CompleteResult, CustomRequest, CustomResult, ErrorCode, ErrorData, Implementation, ListPromptsRequestMethod,
+    ListPromptsResult, ListResourceTemplatesRequestMethod, ListResourceTemplatesResult, ListResourcesRequestMethod,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+};
+use rmcp::service::RequestContext;
+use rmcp::RoleServer;
+
+use crate::service::Service;
+use crate::service::call::{Ended, call};
+
+/// How long a client may keep the list: as long as a gateway waits between two looks.
+const LIST_TTL_MS: u64 = 5_000;
+
+/// One per request; all of them share the service.
+#[derive(Clone)]
+pub(super) struct Handler {
+    service: Arc<Service>,
+}
+
+impl Handler {
+    pub(super) fn new(service: Arc<Service>) -> Self {
+        Self { service }
+    }
+}
+
+impl ServerHandler for Handler {
+    fn get_info(&self) -> ServerConfig {
+        let info = self.service.connector.info();
+        let identity = Implementation::new(format!("aperium-mcp-{}", info.module), env!("CARGO_PKG_VERSION"))
+            .with_title(info.title)
+            .with_description(info.description);
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build()).with_server_info(identity)
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        // Everything fits one page, so no cursor was ever handed out.
+        if request.is_some_and(|page| page.cursor.is_some()) {
+            return Err(ErrorData::invalid_params("invalid cursor", None));
+        }
+        let tools = self.service.binding().catalog.listed().to_vec();
+        Ok(ListToolsResult::with_all_items(tools).with_ttl_ms(LIST_TTL_MS).with_cache_scope(CacheScope::Private))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.service.binding().catalog.listed().iter().find(|tool| tool.name == name).cloned()
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let id = request_id(&context);
+        let arguments = request.arguments.unwrap_or_default();
+        let ended = tokio::select! {
+            // The caller closed the connection: the upstream is let go within this poll.
+            () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
+            ended = call(&self.service, &request.name, arguments, &id) => ended,
+        };
+        match ended {
+            Ended::Result(value) => Ok(CallToolResult::structured(value).into()),
+            Ended::Failed(value) => Ok(CallToolResult::structured_error(value).into()),
+            Ended::UnknownTool => Err(ErrorData::invalid_params(format!("Unknown tool: {}", quoted(&request.name)), None)),
+        }
+    }
+
+    // What this server does not have is an unknown method, not an empty list.
+
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
+    }
+
+    async fn list_resources(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListResourcesRequestMethod>())
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListResourceTemplatesRequestMethod>())
+    }
+
+    async fn complete(
+        &self,
+        _request: CompleteRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        Err(ErrorData::method_not_found::<CompleteRequestMethod>())
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        // A method of ours ends up here when its parameters have the wrong shape.
+        if matches!(request.method.as_str(), "tools/call" | "tools/list" | "initialize" | "server/discover" | "ping") {
+            return Err(ErrorData::invalid_params(format!("the parameters of {} are malformed", request.method), None));
+        }
+        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, format!("unknown method {}", quoted(&request.method)), None))
+    }
+}
+
+/// The id that the request id layer put beside the request.
+fn request_id(context: &RequestContext<RoleServer>) -> RequestId {
+    context
+        .extensions
+        .get::<http::request::Parts>()
+        .and_then(|parts| parts.extensions.get::<RequestId>())
+        .cloned()
+        .unwrap_or_else(|| RequestId::accept(None))
+}
+
+/// A name from outside, fit to be said back: short and without control characters.
+fn quoted(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(64).collect()
+}
