@@ -266,7 +266,7 @@ impl Cluster {
     /// Ends it as a crash would: SIGKILL to the one process that holds it. Its janitor still sweeps, a moment later.
     pub fn kill(mut self) {
         if let Some(process) = self.process.take() {
-            process.signal(Signal::KILL);
+            process.kill_alone();
         }
     }
 }

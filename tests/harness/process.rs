@@ -84,7 +84,8 @@ impl Program {
         self
     }
 
-    /// The signal that ends it on drop and when the test process dies: SIGKILL unless told otherwise.
+    /// The signal that ends it on drop and when the test process dies: SIGKILL unless told otherwise;
+    /// one of KILL, TERM, INT and QUIT.
     #[must_use]
     pub fn end_with(mut self, signal: Signal) -> Self {
         self.end_signal = signal;
@@ -208,6 +209,14 @@ impl Process {
         let _status = self.child.wait();
     }
 
+    /// Ends the program alone, and leaves whatever it started to end by itself.
+    pub fn kill_alone(mut self) {
+        self.signal(Signal::KILL);
+        let _status = self.child.wait();
+        // Dropping would end the process group too.
+        std::mem::forget(self);
+    }
+
     /// Waits until the log has a line that contains `text` and gives that line.
     ///
     /// # Panics
@@ -277,6 +286,10 @@ fn log_path(name: &str) -> PathBuf {
     log_folder().join(format!("{name}-{}.log", COUNT.fetch_add(1, Ordering::Relaxed)))
 }
 
-fn signal_name(signal: Signal) -> String {
-    signal.as_raw().to_string()
+/// setpriv takes names only.
+fn signal_name(signal: Signal) -> &'static str {
+    [(Signal::KILL, "KILL"), (Signal::TERM, "TERM"), (Signal::INT, "INT"), (Signal::QUIT, "QUIT")]
+        .into_iter()
+        .find_map(|(known, name)| (known == signal).then_some(name))
+        .expect("a program is ended with KILL, TERM, INT or QUIT")
 }
