@@ -1,0 +1,357 @@
+//! The five tools: arguments of a caller come in, tables, columns, rows and plans go out.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::engine::{Engine, EngineError};
+use super::lake::{Format, Lake, LakeError, Skipped, Table, discover};
+use super::protocol::{Answer, Cap, Caps, Column, FailureKind, Job, Request, Rows};
+use super::settings::{MAX_SQL_BYTES, Settings};
+use crate::connector::{Args, Count, Cursor, ErrorCode, Page, Text, ToolError, Upstream};
+
+/// The longest table name that is looked up.
+const MAX_TABLE_NAME: usize = 128;
+/// Left-out entries that a list shows.
+const SKIPPED_SHOWN: usize = 20;
+/// After which time a busy data lake is worth another try.
+const BUSY_RETRY: Duration = Duration::from_secs(5);
+
+/// Arguments of `gcs_list_tables`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListTables {
+    /// Most tables of this page; 1 to 500, default 100.
+    #[serde(default)]
+    limit: Count<100, 500>,
+    /// `next_cursor` of the page before.
+    #[serde(default)]
+    cursor: Option<Cursor>,
+}
+
+impl Args for ListTables {}
+
+/// A page of tables.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct TableList {
+    #[serde(flatten)]
+    page: Page<TableSummary>,
+    /// Files and folders that look like data but are no table, with the reason; at most 20.
+    skipped: Vec<Skipped>,
+}
+
+/// One table, without looking into its files.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct TableSummary {
+    /// The name to use in SQL and in the other tools.
+    name: String,
+    /// The file or folder it comes from.
+    source: String,
+    format: Format,
+    /// Columns that come from folder names such as `year=2026`; filters on them skip whole files.
+    partition_columns: Vec<String>,
+    files: usize,
+    bytes: u64,
+}
+
+impl TableSummary {
+    fn of(table: &Table) -> Self {
+        Self {
+            name: table.name.clone(),
+            source: table.source.clone(),
+            format: table.format,
+            partition_columns: table.partitions.clone(),
+            files: table.files.len(),
+            bytes: table.bytes(),
+        }
+    }
+}
+
+/// Lists the tables, in the order of their names.
+pub(super) async fn list_tables(up: &Upstream, args: ListTables) -> Result<TableList, ToolError> {
+    let lake = lake(up).await?;
+    let after: Option<String> = args.cursor.as_ref().map(Cursor::position).transpose()?;
+    let limit = args.limit.get() as usize;
+    let rest = lake.tables.iter().filter(|table| after.as_ref().is_none_or(|after| table.name > *after));
+    let items = rest.take(limit + 1).map(TableSummary::of).collect();
+    let page = Page::from_overfetch(items, limit, |last| last.name.clone())?;
+    Ok(TableList { page, skipped: lake.skipped.into_iter().take(SKIPPED_SHOWN).collect() })
+}
+
+/// Arguments of `gcs_describe_table`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DescribeTable {
+    /// The table, as `gcs_list_tables` names it.
+    table: Text<MAX_TABLE_NAME>,
+}
+
+impl Args for DescribeTable {}
+
+/// A table with its columns.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Description {
+    #[serde(flatten)]
+    table: TableSummary,
+    columns: Vec<DescribedColumn>,
+    /// The number of rows; only Parquet files know it without being read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<u64>,
+}
+
+/// A column and how to write it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct DescribedColumn {
+    #[serde(flatten)]
+    column: Column,
+    /// The column as it must be written in SQL: in quotes when it is not all lower case.
+    sql: String,
+}
+
+/// Reads the columns of one table.
+pub(super) async fn describe_table(up: &Upstream, args: DescribeTable) -> Result<Description, ToolError> {
+    let (request, table) = for_one_table(up, &args.table, |table| Job::Describe { table }).await?;
+    match run(up, request).await? {
+        Answer::Shape { columns, rows } => {
+            let described = |column: Column| DescribedColumn { sql: quoted(&column.name), column };
+            Ok(Description { table, columns: columns.into_iter().map(described).collect(), rows })
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+/// Arguments of `gcs_preview_table`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PreviewTable {
+    /// The table, as `gcs_list_tables` names it.
+    table: Text<MAX_TABLE_NAME>,
+    /// Most rows; 1 to 100, default 20.
+    #[serde(default)]
+    limit: Count<20, 100>,
+}
+
+impl Args for PreviewTable {}
+
+/// Rows of a query or a preview.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ResultSet {
+    columns: Vec<Column>,
+    /// One array per row, in the order of the columns. Decimals are texts, so that no digit is lost.
+    rows: Vec<Vec<Value>>,
+    row_count: usize,
+    /// Whether there are more rows than these.
+    truncated: bool,
+    /// The limit that was reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated_by: Option<Cap>,
+    /// How many values were longer than 20,000 bytes and end with `…`.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(default)]
+    shortened_cells: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl From<Rows> for ResultSet {
+    fn from(rows: Rows) -> Self {
+        Self {
+            row_count: rows.rows.len(),
+            columns: rows.columns,
+            rows: rows.rows,
+            truncated: rows.cut_by.is_some(),
+            truncated_by: rows.cut_by,
+            shortened_cells: rows.shortened_cells,
+        }
+    }
+}
+
+/// Reads the first rows of one table.
+pub(super) async fn preview_table(up: &Upstream, args: PreviewTable) -> Result<ResultSet, ToolError> {
+    let caps = caps(up, args.limit.get())?;
+    let (request, _) = for_one_table(up, &args.table, |table| Job::Preview { table, caps }).await?;
+    rows(run(up, request).await?)
+}
+
+/// Arguments of `gcs_query_data`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct QueryData {
+    /// One SELECT over the tables. Names that are not all lower case need double quotes.
+    sql: Text<MAX_SQL_BYTES>,
+    /// Most rows; 1 to 10000, default 100. The service may allow fewer; `truncated` tells.
+    #[serde(default)]
+    max_rows: Count<100, 10_000>,
+}
+
+impl Args for QueryData {}
+
+/// Runs one SELECT.
+pub(super) async fn query_data(up: &Upstream, args: QueryData) -> Result<ResultSet, ToolError> {
+    let caps = caps(up, args.max_rows.get())?;
+    let lake = lake(up).await?;
+    let job = Job::Query { sql: args.sql.as_str().to_owned(), caps };
+    rows(run(up, Request { root: lake.root, tables: lake.tables, job }).await?)
+}
+
+/// Arguments of `gcs_explain_query`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExplainQuery {
+    /// One SELECT, without EXPLAIN in front. It is planned and not run.
+    sql: Text<MAX_SQL_BYTES>,
+}
+
+impl Args for ExplainQuery {}
+
+/// How a query would be run.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Plans {
+    /// What is computed, after optimisation.
+    logical_plan: String,
+    /// How it is computed: files, filters that are pushed down, joins, partitions.
+    physical_plan: String,
+}
+
+/// Plans one SELECT without running it.
+pub(super) async fn explain_query(up: &Upstream, args: ExplainQuery) -> Result<Plans, ToolError> {
+    let lake = lake(up).await?;
+    let job = Job::Explain { sql: args.sql.as_str().to_owned() };
+    match run(up, Request { root: lake.root, tables: lake.tables, job }).await? {
+        Answer::Plans { logical, physical } => Ok(Plans { logical_plan: logical, physical_plan: physical }),
+        _ => Err(unexpected()),
+    }
+}
+
+/// Looks into the folder and fails where no table could be served.
+pub(super) async fn probe(up: &Upstream) -> Result<(), ToolError> {
+    let lake = lake(up).await?;
+    if lake.tables.is_empty() {
+        return Err(ToolError::unavailable("settings.location: the folder holds no Parquet, CSV or NDJSON table"));
+    }
+    Ok(())
+}
+
+// === from the call to the child and back ===
+
+async fn lake(up: &Upstream) -> Result<Lake, ToolError> {
+    let folder = up.settings::<Settings>()?.folder(up.is_local())?.to_owned();
+    let found = tokio::task::spawn_blocking(move || discover(&folder)).await;
+    let found = found.map_err(|_| ToolError::upstream("looking through the data lake failed"))?;
+    found.map_err(|error| match error {
+        LakeError::Open(_) | LakeError::NotAFolder | LakeError::Read(_) => {
+            ToolError::unavailable(format!("settings.location: {error}"))
+        }
+        LakeError::TooManyTables | LakeError::TooManyFiles | LakeError::TooManyEntries => {
+            ToolError::new(ErrorCode::TooLarge, format!("settings.location: {error}"))
+        }
+    })
+}
+
+/// A request that sees one table only, and what is known of it.
+async fn for_one_table(
+    up: &Upstream,
+    name: &str,
+    job: impl FnOnce(String) -> Job,
+) -> Result<(Request, TableSummary), ToolError> {
+    let Lake { root, tables, .. } = lake(up).await?;
+    let Some(table) = tables.into_iter().find(|table| table.name == name) else {
+        return Err(ToolError::not_found(format!("there is no table {name:?}; gcs_list_tables shows what there is")));
+    };
+    let summary = TableSummary::of(&table);
+    Ok((Request { root, tables: vec![table], job: job(summary.name.clone()) }, summary))
+}
+
+fn caps(up: &Upstream, rows: u32) -> Result<Caps, ToolError> {
+    let settings = up.settings::<Settings>()?;
+    let rows = rows.min(settings.query_max_rows.get()) as usize;
+    Ok(Caps { rows, bytes: settings.query_max_kib.get() as usize * 1024 })
+}
+
+async fn run(up: &Upstream, request: Request) -> Result<Answer, ToolError> {
+    let settings = up.settings::<Settings>()?;
+    let make = || async { Engine::new(settings).map_err(|error| told(&error)) };
+    let engine: Arc<Engine> = up.session(make).await?;
+    engine.run(&request, up.time_left()).await.map_err(|error| told(&error))
+}
+
+fn rows(answer: Answer) -> Result<ResultSet, ToolError> {
+    match answer {
+        Answer::Rows(rows) => Ok(rows.into()),
+        _ => Err(unexpected()),
+    }
+}
+
+fn unexpected() -> ToolError {
+    ToolError::upstream("the query process answered another question")
+}
+
+/// The one place where errors of the engine become answers.
+fn told(error: &EngineError) -> ToolError {
+    tracing::debug!(reason = error.reason(), "no query result");
+    let code = match error {
+        EngineError::Busy(_) => {
+            return ToolError::new(ErrorCode::RateLimited, error.to_string()).with_retry_after(BUSY_RETRY);
+        }
+        EngineError::TimeLimit(_) => ErrorCode::Timeout,
+        EngineError::MemoryLimit(_) => ErrorCode::TooLarge,
+        EngineError::TooDeep => ErrorCode::InvalidArgument,
+        EngineError::Failed(failure) => match failure.kind {
+            FailureKind::InvalidQuery => ErrorCode::InvalidArgument,
+            FailureKind::NoSuchTable => ErrorCode::NotFound,
+            FailureKind::MemoryLimit => ErrorCode::TooLarge,
+            FailureKind::UnreadableData | FailureKind::Internal => ErrorCode::Upstream,
+        },
+        EngineError::FindWorker(_)
+        | EngineError::Start(_)
+        | EngineError::Talk(_)
+        | EngineError::Died(_)
+        | EngineError::Unreadable(_) => {
+            tracing::warn!(reason = error.reason(), %error, "a query could not be run");
+            return ToolError::upstream("the query could not be run");
+        }
+    };
+    ToolError::new(code, error.to_string())
+}
+
+/// A column name as SQL needs it: in quotes unless it is all lower case letters, digits and `_`.
+fn quoted(name: &str) -> String {
+    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_is_quoted_when_sql_would_change_its_name() {
+        for (name, sql) in [
+            ("order_id", "order_id"),
+            ("CustomerId", "\"CustomerId\""),
+            ("unit price", "\"unit price\""),
+            ("2nd", "\"2nd\""),
+            ("a\"b", "\"a\"\"b\""),
+            ("größe", "\"größe\""),
+        ] {
+            assert_eq!(quoted(name), sql);
+        }
+    }
+
+    #[test]
+    fn every_limit_has_its_own_code_and_names_itself() {
+        let time = told(&EngineError::TimeLimit(Duration::from_secs(20)));
+        assert_eq!((time.code, time.message.as_str()), (ErrorCode::Timeout, "query exceeded the time limit of 20 s"));
+        let memory = told(&EngineError::MemoryLimit(512));
+        assert_eq!(memory.code, ErrorCode::TooLarge);
+        assert_eq!(memory.message, "query exceeded the memory limit of 512 MiB");
+        let busy = told(&EngineError::Busy(4));
+        assert_eq!((busy.code, busy.retry_after), (ErrorCode::RateLimited, Some(BUSY_RETRY)));
+    }
+}
