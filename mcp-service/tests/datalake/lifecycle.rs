@@ -135,3 +135,25 @@ async fn a_program_that_is_no_worker_is_an_error_of_ours_and_not_of_the_caller()
     let lake = Lake::with_worker(&example_folder(), json!({}), Path::new("/bin/echo"));
     assert_eq!(lake.refused("select 1").await, "upstream: the query could not be run");
 }
+
+#[test]
+fn the_query_engine_is_used_below_the_worker_and_nowhere_else() {
+    fn sources(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            match entry.file_type().unwrap().is_dir() {
+                true => sources(&entry.path(), found),
+                false => found.push(entry.path()),
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut files, mut inside) = (Vec::new(), 0);
+    sources(&root, &mut files);
+    for file in files {
+        let uses = fs::read_to_string(&file).unwrap().contains("datafusion::");
+        let worker = file.starts_with(root.join("connectors/gcs_datalake/worker"));
+        assert!(!uses || worker, "{} uses the query engine in the serving process", file.display());
+        inside += usize::from(uses);
+    }
+    assert!(inside > 3, "the search itself must find something");
+}
