@@ -81,6 +81,7 @@ async fn a_control_plane_serves_its_api_and_goes_with_the_one_who_started_it() {
     the_audit_log_names_the_writer(&cluster);
     let version = cluster.client().await.apiserver_version().await.unwrap();
     assert_eq!((version.major.as_str(), version.minor.as_str()), ("1", "34"));
+    a_service_account_has_its_own_kubeconfig(&cluster);
     let processes = with_descendants(cluster.pid().unwrap());
     cluster.stop();
     let alive: Vec<_> = processes.into_iter().filter(|pid| is_alive(*pid)).collect();
@@ -119,6 +120,16 @@ async fn pods_and_services_talk(cluster: &Cluster, namespace: &str) {
 fn restricted_pod_security_is_enforced(cluster: &Cluster, namespace: &str) {
     let refused = cluster.try_kubectl(&["run", "--namespace", namespace, "careless", "--image=localhost/busybox:1"]);
     assert!(!refused.ok && refused.stderr.contains("violates PodSecurity"), "{refused:?}");
+}
+
+fn a_service_account_has_its_own_kubeconfig(cluster: &Cluster) {
+    cluster.kubectl(&["create", "serviceaccount", "nobody", "--namespace=default"]);
+    let kubeconfig = cluster.kubeconfig_of("default", "nobody");
+    let kubeconfig = format!("--kubeconfig={}", kubeconfig.display());
+    let whoami = cluster.kubectl(&[&kubeconfig, "auth", "whoami", "--output=jsonpath={.status.userInfo.username}"]);
+    assert_eq!(whoami, "system:serviceaccount:default:nobody");
+    let refused = cluster.try_kubectl(&[&kubeconfig, "get", "secrets"]);
+    assert!(!refused.ok && refused.stderr.contains("forbidden"), "{refused:?}");
 }
 
 fn the_audit_log_names_the_writer(cluster: &Cluster) {

@@ -5,7 +5,7 @@ set -euo pipefail
 here=$1 run=$2 bin=$3 slot=$4 audit=$5 began=$6 up=$7
 shift 7
 mode=full pki=$run/pki
-export PATH=$bin:$PATH KUBECONFIG=$run/kubeconfig
+export PATH=$bin:$PATH KUBECONFIG=$run/kubeconfig KUBECACHEDIR=$run/kubectl-cache
 for part in say addresses etcd apiserver controllers containerd kubelet proxy dns ready; do
   # shellcheck source=/dev/null
   source "$here/lib/$part.sh"

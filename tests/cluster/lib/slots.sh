@@ -3,13 +3,14 @@
 
 # take_slot: sets $slot and $lock. Expects $mode.
 take_slot() {
-  local folder=/tmp/aperium-testbed count=8
+  # One folder per user: whole clusters belong to root alone, and a control plane looks at its ports as well.
+  local folder=/tmp/aperium-testbed-$UID count=8
   [ "$mode" = full ] || count=64
-  mkdir -p "$folder"
-  chmod 1777 "$folder" 2>/dev/null || true # it may belong to another user of the machine
+  mkdir -p -m 700 "$folder"
+  [ -O "$folder" ] || die "$folder belongs to somebody else"
   for ((slot = 0; slot < count; slot++)); do
     lock=$folder/$mode-$slot.lock
-    exec 9>>"$lock" || continue
+    exec 9>>"$lock"
     if flock --nonblock 9 && ports_are_free; then return; fi
   done
   die "all $count slots of kind $mode are taken (see $folder)"

@@ -1,11 +1,14 @@
 //! `kubectl` against the cluster, as a user would run it.
 
 use std::{
+    fs,
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
 };
+
+use kube::config::{AuthInfo, Kubeconfig};
 
 use super::Cluster;
 use crate::binaries;
@@ -104,10 +107,34 @@ impl Cluster {
         self.try_kubectl(&["exec", "--namespace", namespace, pod, "--", "sh", "-c", line])
     }
 
+    /// Writes a kubeconfig of a ServiceAccount, with a real token that is valid for an hour: what a program may do in a pod,
+    /// it may do with this on the machine of the tests.
+    ///
+    /// # Panics
+    /// When the ServiceAccount does not exist.
+    #[must_use]
+    pub fn kubeconfig_of(&self, namespace: &str, service_account: &str) -> PathBuf {
+        let token = self.kubectl(&["create", "token", "--namespace", namespace, "--duration=1h", service_account]);
+        let path = self.folder().join(format!("{namespace}-{service_account}.kubeconfig"));
+        let mut config = Kubeconfig::read_from(self.kubeconfig()).expect("the kubeconfig can be read");
+        for user in &mut config.auth_infos {
+            user.auth_info = Some(AuthInfo { token: Some(token.trim().to_owned().into()), ..AuthInfo::default() });
+        }
+        fs::write(&path, serde_json::to_vec(&config).expect("a kubeconfig can be written"))
+            .expect("the folder is there");
+        path
+    }
+
     fn run(&self, program: &Path, args: &[&str], input: &str) -> Finished {
         let mut child = Command::new(program)
             .args(args)
             .env("KUBECONFIG", self.kubeconfig())
+            // What they remember about one cluster is wrong for the next.
+            .env("KUBECACHEDIR", self.folder().join("kubectl-cache"))
+            .envs(
+                ["CACHE", "CONFIG", "DATA"]
+                    .map(|kind| (format!("HELM_{kind}_HOME"), self.folder().join("helm").join(kind))),
+            )
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
