@@ -67,6 +67,8 @@ pub fn check_strict(text: &[u8]) -> Result<(), JsonError> {
         Err(error) => Err(match state.flaw {
             Some(Flaw::Duplicate) => JsonError::DuplicateKey { line: error.line(), column: error.column() },
             Some(Flaw::Depth) => JsonError::TooDeep,
+            // The parser has the same limit and may be the first to notice; it has no code for it.
+            None if error.to_string().starts_with("recursion limit") => JsonError::TooDeep,
             None => JsonError::Syntax { line: error.line(), column: error.column() },
         }),
     }

@@ -22,7 +22,8 @@ pub struct ClientLimits {
     pub connect_timeout: Duration,
     /// From the request being handed over to the response head. A backstop: callers have their own call timeouts.
     pub response_timeout: Duration,
-    /// Bytes of a response head (status line and headers); at least 8 KiB.
+    /// Bytes of a response head (status line and headers); at least 8 KiB. The buffer is read in steps, so up to twice
+    /// as much may pass.
     pub response_head_bytes: usize,
     /// Number of response headers.
     pub response_headers: usize,

@@ -140,6 +140,13 @@ impl EgressPolicy {
         }
     }
 
+    /// The same policy with a TLS set-up that is there already.
+    #[cfg(test)]
+    pub(super) fn with_tls(self, config: Arc<rustls::ClientConfig>) -> Self {
+        assert!(self.0.tls.set(config).is_ok(), "the TLS set-up was used already");
+        self
+    }
+
     /// The TLS set-up that all HTTP clients of this policy share: the CA certificates are read once per policy.
     pub(super) fn tls(&self) -> Result<Arc<rustls::ClientConfig>, EgressError> {
         if let Some(config) = self.0.tls.get() {
