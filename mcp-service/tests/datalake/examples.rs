@@ -152,7 +152,8 @@ fn orders_of(year: usize) -> Vec<u8> {
 fn shipments() -> Vec<u8> {
     let mut text = String::new();
     for order in orders().iter().filter(|order| order.status != "open").step_by(4) {
-        let stops: Vec<&str> = (0..1 + index(order.id, 3)).map(|stop| CITIES[index(order.id + stop as u64, 8)].0).collect();
+        let stops: Vec<&str> =
+            (0..1 + index(order.id, 3)).map(|stop| CITIES[index(order.id + stop as u64, 8)].0).collect();
         let shipment = json!({
             "order_id": order.id,
             "carrier": CARRIERS[index(order.id * 3, CARRIERS.len())],

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Lake, example_folder};
+use crate::support::{CROSS_JOIN, Lake, example_folder};
 
 /// Memory and time small enough for a test, large enough for an honest query in a debug build.
 fn small() -> Lake {
@@ -16,9 +16,8 @@ const HONEST: &str = "select count(*) from orders";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_query_without_end_is_stopped_while_others_go_on() {
     let lake = small();
-    let cross = "select sum(a.quantity * b.quantity * c.quantity) from orders a, orders b, orders c";
     let started = Instant::now();
-    let (hostile, honest) = tokio::join!(lake.refused(cross), lake.query(HONEST));
+    let (hostile, honest) = tokio::join!(lake.refused(CROSS_JOIN), lake.query(HONEST));
     assert_eq!(hostile, "timeout: query exceeded the time limit of 6 s");
     assert!(started.elapsed() < Duration::from_secs(12));
     assert_eq!(honest.unwrap(), json!([[1200]]));
@@ -43,14 +42,20 @@ async fn an_aggregate_that_outgrows_the_memory_pool_is_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_that_doubles_with_every_line_is_stopped() {
+    let doubled = |n: u32| format!("t{n} as (select a.x from t{m} a, t{m} b)", m = n - 1);
+    let lines: Vec<_> = (1..=25).map(doubled).collect();
+    let sql = format!("with t0 as (select 1 as x), {} select count(*) from t25", lines.join(", "));
+    let error = small().refused(&sql).await;
+    assert!(error.starts_with("timeout: ") || error.starts_with("too_large: "), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_terms_are_refused_and_two_hundred_are_computed() {
     let lake = small();
     let chain = |terms: usize| format!("select {}", vec!["1"; terms].join("+"));
     for terms in [1_000, 9_000] {
-        let (deep, honest) = tokio::join!(
-            async { lake.refused(&chain(terms)).await },
-            lake.query(HONEST)
-        );
+        let (deep, honest) = tokio::join!(async { lake.refused(&chain(terms)).await }, lake.query(HONEST));
         assert!(deep.starts_with("invalid_argument: the query nests expressions more than 200 levels deep"), "{deep}");
         assert_eq!(honest.unwrap(), json!([[1200]]));
     }
@@ -132,12 +137,11 @@ async fn explain_shows_a_plan_runs_nothing_and_has_the_same_limits() {
 async fn a_full_house_says_so_and_empties_again() {
     let settings = json!({"queryTimeoutSeconds": 9, "queryMaxConcurrent": 1});
     let lake = Lake::with(&example_folder(), settings);
-    let cross = "select sum(a.quantity * b.quantity * c.quantity) from orders a, orders b, orders c";
     let late = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
         lake.query(HONEST).await.unwrap_err()
     };
-    let (hostile, late) = tokio::join!(lake.refused(cross), late);
+    let (hostile, late) = tokio::join!(lake.refused(CROSS_JOIN), late);
     assert!(hostile.starts_with("timeout: "));
     assert_eq!(late.to_string(), "rate_limited: all 1 query slots are busy");
     assert!(late.retry_after.is_some());

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Lake, WORKER, example_folder};
-
-const ENDLESS: &str = "select sum(a.quantity * b.quantity * c.quantity) from orders a, orders b, orders c";
+use crate::support::{CROSS_JOIN, Lake, WORKER, example_folder};
 
 /// The process that was started under this path, once there is one.
 async fn pid_of(worker: &Path) -> u32 {
@@ -53,7 +51,7 @@ async fn a_dropped_call_takes_its_child_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let worker = own_worker(&folder);
     let lake = Lake::with_worker(&example_folder(), json!({"queryTimeoutSeconds": 60}), &worker);
-    let call = tokio::spawn(async move { lake.query(ENDLESS).await });
+    let call = tokio::spawn(async move { lake.query(CROSS_JOIN).await });
     let pid = pid_of(&worker).await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
@@ -65,7 +63,7 @@ async fn a_child_has_an_empty_environment_and_hard_limits_and_leaves_no_zombie()
     let folder = tempfile::tempdir().unwrap();
     let worker = own_worker(&folder);
     let lake = Lake::with_worker(&example_folder(), json!({"queryTimeoutSeconds": 5}), &worker);
-    let call = tokio::spawn(async move { lake.refused(ENDLESS).await });
+    let call = tokio::spawn(async move { lake.refused(CROSS_JOIN).await });
     let pid = pid_of(&worker).await;
     let limits = wait_for("limits", || {
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();

@@ -76,7 +76,8 @@ async fn the_example_answers_as_it_was_made() {
 async fn every_cap_announces_itself() {
     let lake = Lake::with(&example_folder(), json!({"queryMaxRows": 50, "queryMaxKiB": 1}));
     let ask = |sql: &'static str, rows: u32| lake.call("gcs_query_data", json!({"sql": sql, "max_rows": rows}));
-    let cap = |result: &Value| (result["row_count"].clone(), result["truncated"].clone(), result["truncated_by"].clone());
+    let cap =
+        |result: &Value| (result["row_count"].clone(), result["truncated"].clone(), result["truncated_by"].clone());
     let ids = "select order_id from orders order by order_id";
     assert_eq!(cap(&ask(ids, 5).await.unwrap()), (json!(5), json!(true), json!("rows")));
     assert_eq!(cap(&ask(ids, 10_000).await.unwrap()), (json!(50), json!(true), json!("rows")));
@@ -101,7 +102,8 @@ async fn mistakes_in_a_query_are_explained_to_the_caller() {
     assert!(error.starts_with("invalid_argument: "), "{error}");
     let error = lake.call("gcs_describe_table", json!({"table": "nosuch"})).await.unwrap_err().to_string();
     assert!(error.starts_with("not_found: there is no table \"nosuch\""), "{error}");
-    for arguments in [json!({}), json!({"sql": ""}), json!({"sql": "select 1", "max_rows": 0}), json!({"sql": "select 1", "x": 1})]
+    for arguments in
+        [json!({}), json!({"sql": ""}), json!({"sql": "select 1", "max_rows": 0}), json!({"sql": "select 1", "x": 1})]
     {
         let error = lake.call("gcs_query_data", arguments.clone()).await.unwrap_err().to_string();
         assert!(error.starts_with("invalid_argument: "), "{arguments}: {error}");

@@ -14,6 +14,10 @@ use serde_json::{Value, json};
 /// The program that has the SQL child.
 pub(crate) const WORKER: &str = env!("CARGO_BIN_EXE_aperium-mcp");
 
+/// A three-way cross join of 14,400 rows each: days of work for any machine.
+pub(crate) const CROSS_JOIN: &str = "with t as (select quantity from orders, inventory) \
+     select sum(a.quantity * b.quantity * c.quantity) from t a, t b, t c";
+
 /// The example data that comes with the project.
 pub(crate) fn example_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples/datalake").canonicalize().unwrap()

@@ -95,7 +95,7 @@ impl Engine {
     pub(super) fn new(settings: &Settings) -> Result<Self, EngineError> {
         let worker = match &settings.worker {
             Some(worker) => worker.clone(),
-            None => std::env::current_exe().map_err(EngineError::FindWorker)?,
+            None => this_program().map_err(EngineError::FindWorker)?,
         };
         let slot_count = settings.query_max_concurrent.get();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -124,7 +124,8 @@ impl Engine {
         let mut child = self.start()?;
         let talk = timeout_at(ends, self.talk(&mut child, request)).await;
         let Ok(talk) = talk else {
-            child.kill().await.map_err(EngineError::Talk)?;
+            // An error means that it has ended already; dropping the handle would kill it in any case.
+            let _killed = child.kill().await;
             return Err(EngineError::TimeLimit(ends - started));
         };
         let (answer, stderr, status) = talk.map_err(EngineError::Talk)?;
@@ -149,8 +150,7 @@ impl Engine {
 
     async fn talk(&self, child: &mut Child, request: &Request) -> io::Result<(Vec<u8>, String, ExitStatus)> {
         let (mut stdin, stdout, stderr) = pipes(child)?;
-        let limits =
-            Limits { memory_mib: self.memory_mib, seconds: self.time.as_secs().max(1), threads: self.threads };
+        let limits = Limits { memory_mib: self.memory_mib, seconds: self.time.as_secs().max(1), threads: self.threads };
         let mut lines = serde_json::to_vec(&limits)?;
         lines.push(b'\n');
         lines.extend(serde_json::to_vec(request)?);
@@ -168,6 +168,13 @@ impl Engine {
         let status = child.wait().await?;
         Ok((answer, stderr, status))
     }
+}
+
+/// The program that runs now. Through the kernel's own link where there is one: it still means this very program after
+/// an upgrade has put another in its place, which might speak another protocol.
+fn this_program() -> io::Result<PathBuf> {
+    let link = PathBuf::from("/proc/self/exe");
+    if link.exists() { Ok(link) } else { std::env::current_exe() }
 }
 
 fn pipes(child: &mut Child) -> io::Result<(ChildStdin, ChildStdout, ChildStderr)> {

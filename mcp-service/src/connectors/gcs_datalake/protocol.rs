@@ -16,6 +16,9 @@ pub(super) const MAX_LIMITS_LINE: u64 = 1024;
 /// The longest request line, in bytes: 10,000 files of a data lake and one query.
 pub(super) const MAX_REQUEST_LINE: u64 = 16 * 1024 * 1024;
 
+/// What a line of the child's stderr starts with that names the kind of an error and nothing else.
+pub(super) const ERROR_KIND: &str = "error of the query engine: ";
+
 /// What one child may use.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,8 +75,8 @@ pub(super) enum Answer {
     Rows(Rows),
     /// The plans of a query.
     Plans { logical: String, physical: String },
-    /// A table's columns.
-    Shape { columns: Vec<Column>, rows: Option<u64> },
+    /// A table's first columns, how many it has, and its rows where that is known.
+    Shape { columns: Vec<Column>, column_count: usize, rows: Option<u64> },
     /// The job failed.
     Failed(Failure),
 }

@@ -96,6 +96,10 @@ pub(super) struct Description {
     #[serde(flatten)]
     table: TableSummary,
     columns: Vec<DescribedColumn>,
+    /// How many columns the table has.
+    column_count: usize,
+    /// Whether it has more columns than are shown here (at most 1,000).
+    truncated: bool,
     /// The number of rows; only Parquet files know it without being read.
     #[serde(skip_serializing_if = "Option::is_none")]
     rows: Option<u64>,
@@ -114,9 +118,10 @@ pub(super) struct DescribedColumn {
 pub(super) async fn describe_table(up: &Upstream, args: DescribeTable) -> Result<Description, ToolError> {
     let (request, table) = for_one_table(up, &args.table, |table| Job::Describe { table }).await?;
     match run(up, request).await? {
-        Answer::Shape { columns, rows } => {
+        Answer::Shape { columns, column_count, rows } => {
             let described = |column: Column| DescribedColumn { sql: quoted(&column.name), column };
-            Ok(Description { table, columns: columns.into_iter().map(described).collect(), rows })
+            let columns: Vec<_> = columns.into_iter().map(described).collect();
+            Ok(Description { table, truncated: columns.len() < column_count, columns, column_count, rows })
         }
         _ => Err(unexpected()),
     }

@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use super::super::protocol::{Answer, FailureKind};
+use super::super::protocol::{Answer, ERROR_KIND, FailureKind};
 use super::EngineError;
 
 /// The kernel's signal for too much processor time (`SIGXCPU` on every Linux that we build for).
@@ -31,7 +31,7 @@ pub(super) fn judge(
         }
         Answer::Failed(failure) => {
             if failure.kind == FailureKind::Internal {
-                tracing::warn!(stderr, "the query engine failed");
+                tracing::warn!(words = last_words(stderr), "the query engine failed");
             }
             Err(EngineError::Failed(failure))
         }
@@ -49,8 +49,16 @@ fn died(stderr: &str, status: ExitStatus, memory_mib: u64, time: Duration) -> En
     if status.signal() == Some(OUT_OF_CPU) {
         return EngineError::TimeLimit(time);
     }
-    tracing::warn!(%status, stderr, "the query process died");
+    tracing::warn!(%status, words = last_words(stderr), "the query process died");
     EngineError::Died(status)
+}
+
+/// The lines that say where a child failed. Never the others: they may hold values of the query or of the data.
+fn last_words(stderr: &str) -> String {
+    let ours = |line: &&str| {
+        line.starts_with("thread '") || line.starts_with("memory allocation of ") || line.starts_with(ERROR_KIND)
+    };
+    stderr.lines().filter(ours).map(|line| line.trim_end_matches(':')).collect::<Vec<_>>().join("; ")
 }
 
 /// What the Rust runtime and the system say when an allocation, a mapping or a thread is refused.
@@ -89,6 +97,16 @@ mod tests {
         assert!(judge(rows.as_bytes(), "", status(0), 512, TIME).is_ok());
         assert_eq!(reason(rows, "", 9), "WorkerDied");
         assert_eq!(reason("{", "", 0), "AnswerUnreadable");
+    }
+
+    #[test]
+    fn the_log_says_where_a_child_failed_and_never_a_value() {
+        let stderr = "thread 'planner' (7) panicked at a.rs:1:2:\nvalue 'Jane Doe' is odd\nstack backtrace:\n 0: x\n\
+                      error of the query engine: Internal\n";
+        assert_eq!(
+            last_words(stderr),
+            "thread 'planner' (7) panicked at a.rs:1:2; error of the query engine: Internal"
+        );
     }
 
     #[test]

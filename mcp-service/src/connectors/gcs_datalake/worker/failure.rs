@@ -1,8 +1,10 @@
 //! What an error of the query engine means to the caller: an error comes in, a kind and a sentence go out.
 
+use std::io::Write as _;
+
 use datafusion::common::DataFusionError;
 
-use super::super::protocol::{Failure, FailureKind};
+use super::super::protocol::{ERROR_KIND, Failure, FailureKind};
 
 /// The longest message, in characters; the engine repeats whole queries in some.
 const MAX_MESSAGE: usize = 500;
@@ -17,8 +19,8 @@ impl From<DataFusionError> for Failure {
             _ => shorten(&root.strip_backtrace()),
         };
         if kind == FailureKind::Internal {
-            // For the log of the service: stderr of the child, whose last lines the parent keeps.
-            eprint_line(&error.strip_backtrace());
+            // For the log of the service. Only the kind: the text may hold values of the query or of the data.
+            note(root);
         }
         Self::new(kind, message)
     }
@@ -50,9 +52,14 @@ fn shorten(message: &str) -> String {
     line.chars().take(MAX_MESSAGE).chain(['…']).collect()
 }
 
-fn eprint_line(text: &str) {
-    use std::io::Write as _;
-    let _shown = writeln!(std::io::stderr().lock(), "{text}");
+fn note(root: &DataFusionError) {
+    let kind = match root {
+        DataFusionError::Internal(_) => "Internal",
+        DataFusionError::ExecutionJoin(_) => "ExecutionJoin",
+        DataFusionError::External(_) => "External",
+        _ => "Other",
+    };
+    let _shown = writeln!(std::io::stderr().lock(), "{ERROR_KIND}{kind}");
 }
 
 #[cfg(test)]

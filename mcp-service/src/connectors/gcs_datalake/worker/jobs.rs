@@ -34,9 +34,7 @@ pub(super) async fn run(request: Request, limits: &Limits) -> Result<Answer, Fai
         .map_err(|_| Failure::new(FailureKind::UnreadableData, "the folder of the data lake cannot be opened"))?;
     let context = session::open(store, limits)?;
     match (job, statement) {
-        (Job::Query { caps, .. }, Some(statement)) => {
-            collect(plan(&context, &tables, statement).await?, caps).await
-        }
+        (Job::Query { caps, .. }, Some(statement)) => collect(plan(&context, &tables, statement).await?, caps).await,
         (Job::Explain { .. }, Some(statement)) => explain(plan(&context, &tables, statement).await?).await,
         (Job::Describe { table }, _) => describe(&context, &tables, &table).await,
         (Job::Preview { table, caps }, _) => collect(whole(&context, &tables, &table).await?, caps).await,
@@ -53,11 +51,7 @@ async fn plan(context: &SessionContext, tables: &[Table], statement: Statement) 
         let failure = Failure::from(error);
         missing_table(&failure, tables, &references).unwrap_or(failure)
     })?;
-    SQLOptions::new()
-        .with_allow_ddl(false)
-        .with_allow_dml(false)
-        .with_allow_statements(false)
-        .verify_plan(&plan)?;
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
     Ok(DataFrame::new(context.state(), plan))
 }
 
@@ -95,7 +89,7 @@ async fn collect(frame: DataFrame, caps: Caps) -> Result<Answer, Failure> {
     // One row more than wanted tells "all" from "cut".
     let frame = frame.limit(0, Some(caps.rows.saturating_add(1)))?;
     let mut stream = frame.execute_stream().await?;
-    let mut collector = Collector::new(&stream.schema(), caps);
+    let mut collector = Collector::new(&stream.schema(), caps)?;
     while let Some(batch) = stream.next().await {
         if collector.push(&batch?)?.is_break() {
             break;
@@ -124,8 +118,9 @@ fn shortened(plan: String) -> String {
 async fn describe(context: &SessionContext, tables: &[Table], name: &str) -> Result<Answer, Failure> {
     let frame = whole(context, tables, name).await?;
     let columns = rows::columns(frame.schema().as_arrow());
+    let column_count = frame.schema().fields().len();
     // The footer of a Parquet file says how many rows it has; any other file would have to be read to its end.
     let counted = tables.iter().any(|table| table.name == name && table.format == Format::Parquet);
     let rows = if counted { Some(frame.count().await? as u64) } else { None };
-    Ok(Answer::Shape { columns, rows })
+    Ok(Answer::Shape { columns, column_count, rows })
 }

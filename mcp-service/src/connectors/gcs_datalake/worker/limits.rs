@@ -61,10 +61,7 @@ fn set_to(what: &'static str, resource: Resource, soft: u64, hard: u64) -> Resul
 
 /// What the program itself has mapped (its text, mostly), in bytes: the limit is for the query, not for us.
 fn mapped_now() -> u64 {
-    fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|status| vm_size(&status))
-        .unwrap_or(UNKNOWN_BASELINE)
+    fs::read_to_string("/proc/self/status").ok().and_then(|status| vm_size(&status)).unwrap_or(UNKNOWN_BASELINE)
 }
 
 fn vm_size(status: &str) -> Option<u64> {

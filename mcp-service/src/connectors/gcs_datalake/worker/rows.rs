@@ -17,6 +17,9 @@ use super::super::protocol::{Cap, Caps, Column, Failure, FailureKind, Rows};
 /// The longest cell, in bytes of its JSON; longer ones are shortened and counted.
 const MAX_CELL: usize = 20_000;
 
+/// Most columns of a result or a description.
+pub(super) const MAX_COLUMNS: usize = 1_000;
+
 /// Gathers rows until a cap is reached.
 pub(super) struct Collector {
     caps: Caps,
@@ -28,8 +31,18 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn new(schema: &Schema, caps: Caps) -> Self {
-        Self { caps, columns: columns(schema), rows: Vec::new(), bytes: 0, cut_by: None, shortened: 0 }
+    /// An empty result.
+    ///
+    /// # Errors
+    /// When it would have too many columns: leaving some out would give rows that fit nothing.
+    pub(super) fn new(schema: &Schema, caps: Caps) -> Result<Self, Failure> {
+        let count = schema.fields().len();
+        if count > MAX_COLUMNS {
+            let message = format!("the result has {count} columns; name at most {MAX_COLUMNS} in the SELECT");
+            return Err(Failure::new(FailureKind::InvalidQuery, message));
+        }
+        let columns = columns(schema);
+        Ok(Self { caps, columns, rows: Vec::new(), bytes: 0, cut_by: None, shortened: 0 })
     }
 
     /// Adds the rows of a batch; `Break` once a cap is reached.
@@ -169,10 +182,10 @@ fn unwritable(error: &ArrowError) -> Failure {
     Failure::new(FailureKind::InvalidQuery, format!("a column cannot be shown; cast it to a text: {error}"))
 }
 
-/// The columns of a schema, with types in plain words.
+/// The first [`MAX_COLUMNS`] columns of a schema, with types in plain words.
 pub(super) fn columns(schema: &Schema) -> Vec<Column> {
     let column = |field: &FieldRef| Column { name: field.name().clone(), data_type: type_name(field.data_type()) };
-    schema.fields().iter().map(column).collect()
+    schema.fields().iter().take(MAX_COLUMNS).map(column).collect()
 }
 
 fn type_name(data_type: &DataType) -> String {

@@ -102,10 +102,9 @@ impl ObjectStore for LakeStore {
         let meta = Self::meta(location, size);
         options.check_preconditions(&meta)?;
         let range = match options.range {
-            Some(range) => range.as_range(size).map_err(|error| Error::Generic {
-                store: "data lake",
-                source: Box::new(error),
-            })?,
+            Some(range) => {
+                range.as_range(size).map_err(|error| Error::Generic { store: "data lake", source: Box::new(error) })?
+            }
             None => 0..size,
         };
         // The path is for messages only; bytes are read from the open file.

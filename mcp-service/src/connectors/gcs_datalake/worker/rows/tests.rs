@@ -11,7 +11,7 @@ use super::*;
 
 fn collect(columns: Vec<(&str, ArrayRef)>, caps: Caps) -> Result<Rows, Failure> {
     let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let mut collector = Collector::new(&batch.schema(), caps);
+    let mut collector = Collector::new(&batch.schema(), caps)?;
     let _ = collector.push(&batch)?;
     collector.finish()
 }
@@ -86,4 +86,12 @@ fn a_row_that_does_not_fit_at_all_is_an_error_and_no_empty_result() {
     let texts: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(500)]));
     let failure = collect(vec![("t", texts)], Caps { rows: 1, bytes: 100 }).unwrap_err();
     assert!(failure.message.contains("larger than the 100 bytes"));
+}
+
+#[test]
+fn too_many_columns_are_refused_and_not_cut() {
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let names: Vec<String> = (0..=MAX_COLUMNS).map(|number| format!("c{number}")).collect();
+    let columns = names.iter().map(|name| (name.as_str(), Arc::clone(&column))).collect();
+    assert!(collect(columns, WIDE).unwrap_err().message.contains("1001 columns"));
 }
