@@ -54,8 +54,9 @@ impl Default for ServerLimits {
     }
 }
 
-/// Serves HTTP/1.1 until `shutdown` is cancelled, then closes idle connections, lets requests under way finish for
-/// `limits.drain`, and returns. Requests carry the peer's address as `ConnectInfo<SocketAddr>`. A handler that panics
+/// Serves HTTP/1.1 until `shutdown` is cancelled, then drains and returns.
+///
+/// Draining closes idle connections and lets requests under way finish for `limits.drain`. Requests carry the peer's address as `ConnectInfo<SocketAddr>`. A handler that panics
 /// answers 500.
 ///
 /// HTTP/2 is off: its detection waits for the client's first bytes without a deadline.

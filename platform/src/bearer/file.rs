@@ -104,7 +104,7 @@ fn report(path: &Path, before: Option<&TokenProblem>, now: Option<&TokenProblem>
     match (before, now) {
         (_, None) => tracing::info!(%path, "service token loaded"),
         (before, Some(problem)) if before != Some(problem) => {
-            tracing::warn!(%path, reason = problem.reason(), "no service token")
+            tracing::warn!(%path, reason = problem.reason(), "no service token");
         }
         _ => {}
     }
