@@ -116,6 +116,9 @@ impl Cluster {
     pub fn start(options: &Options) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        if number == 0 {
+            forget_earlier_runs();
+        }
         let folder = process::log_folder().join(format!("cluster-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).expect("the cluster's folder can be made");
         if let Some(kubeconfig) = environment::kubeconfig() {
@@ -267,6 +270,19 @@ impl Cluster {
     pub fn kill(mut self) {
         if let Some(process) = self.process.take() {
             process.kill_alone();
+        }
+    }
+}
+
+/// Removes the folders of runs that are over: the logs of the last one are enough.
+fn forget_earlier_runs() {
+    for entry in fs::read_dir(process::log_folder()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let of_process =
+            name.to_str().and_then(|name| name.strip_prefix("cluster-")?.split('-').next()?.parse::<u32>().ok());
+        if entry.path().is_dir() && of_process.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            // What cannot be removed now is removed another time.
+            let _left = fs::remove_dir_all(entry.path());
         }
     }
 }

@@ -175,7 +175,7 @@ impl Postgres {
         let status = initdb.wait(START_LIMIT);
         assert!(status.is_some_and(|status| status.success()), "initdb failed:\n{}", initdb.last_lines());
         // The superuser has no password, so nobody becomes it over the network; over the socket only our own user reaches it.
-        let rules = "local all all trust\nhostssl all all all scram-sha-256\nhost all all all scram-sha-256\n";
+        let rules = "local all all trust\nhost all all all scram-sha-256\n";
         fs::write(self.data_folder().join("pg_hba.conf"), rules).expect("pg_hba.conf can be written");
     }
 

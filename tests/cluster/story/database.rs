@@ -1,0 +1,40 @@
+//! A real PostgreSQL on the host's end of the cluster's network.
+
+use aperium_tests::cluster::Cluster;
+use aperium_tests::postgres::Postgres;
+
+/// The password of the role that agents use.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// The database `analytics` with a table `customers`, and the role `aperium_reader` that may read it.
+pub(crate) struct Database {
+    server: Postgres,
+}
+
+impl Database {
+    pub(crate) fn start(cluster: &Cluster) -> Self {
+        let server = Postgres::start_on(cluster.host_ip(), &[]);
+        server.create_database("analytics");
+        server.create_role("aperium_reader", PASSWORD);
+        server.sql("analytics", "create table customers (id int primary key, name text not null)");
+        server.sql("analytics", "insert into customers values (1, 'Ada'), (2, 'Grace')");
+        server.sql("analytics", "grant select on customers to aperium_reader");
+        Self { server }
+    }
+
+    /// The fields of the connector's credentials, as a Secret's `stringData`.
+    pub(crate) fn fields(&self, password: &str) -> serde_json::Value {
+        serde_json::json!({
+            "host": self.server.host(), "port": self.server.port().to_string(), "database": "analytics",
+            "username": "aperium_reader", "password": password, "ssl_mode": "disable",
+        })
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.server.stop();
+    }
+
+    pub(crate) fn start_again(&mut self) {
+        self.server.start_again();
+    }
+}
