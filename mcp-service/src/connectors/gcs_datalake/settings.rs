@@ -28,9 +28,9 @@ pub struct Settings {
     pub query_memory_mib: MemoryMib,
     /// Most rows of one result; 1 to 10000, default 1000.
     pub query_max_rows: Count<1_000, 10_000>,
-    /// Most KiB of one result; 1 to 4096, default 256.
+    /// Most KiB of one result; 1 to 2048, default 256.
     #[serde(rename = "queryMaxKiB")]
-    pub query_max_kib: Count<256, 4_096>,
+    pub query_max_kib: Count<256, 2_048>,
     /// Queries that run at the same time, each in a process of its own; 1 to 32, default 4.
     pub query_max_concurrent: Count<4, 32>,
     /// The program to start as the SQL child instead of this one. Never read from settings; tests set it, because a

@@ -3,21 +3,20 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::sync::Arc;
-use std::time::Duration;
 
-use super::engine::{Engine, EngineError};
-use super::lake::{Format, Lake, LakeError, Skipped, Table, discover};
-use super::protocol::{Answer, Cap, Caps, Column, FailureKind, Job, Request, Rows};
-use super::settings::{MAX_SQL_BYTES, Settings};
-use crate::connector::{Args, Count, Cursor, ErrorCode, Page, Text, ToolError, Upstream};
+use super::lake::{Format, Skipped, Table};
+use super::protocol::{Answer, Cap, Column, Job, Rows};
+use super::settings::MAX_SQL_BYTES;
+use crate::connector::{Args, Count, Cursor, Page, Text, ToolError, Upstream};
+
+mod run;
+
+use run::{caps, lake, one_table, run};
 
 /// The longest table name that is looked up.
 const MAX_TABLE_NAME: usize = 128;
 /// Left-out entries that a list shows.
 const SKIPPED_SHOWN: usize = 20;
-/// After which time a busy data lake is worth another try.
-const BUSY_RETRY: Duration = Duration::from_secs(5);
 
 /// Arguments of `gcs_list_tables`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -116,12 +115,13 @@ pub(super) struct DescribedColumn {
 
 /// Reads the columns of one table.
 pub(super) async fn describe_table(up: &Upstream, args: DescribeTable) -> Result<Description, ToolError> {
-    let (request, table) = for_one_table(up, &args.table, |table| Job::Describe { table }).await?;
-    match run(up, request).await? {
+    let (lake, table) = one_table(up, &args.table).await?;
+    let (summary, job) = (TableSummary::of(&table), Job::Describe { table: table.name });
+    match run(up, lake, job).await? {
         Answer::Shape { columns, column_count, rows } => {
             let described = |column: Column| DescribedColumn { sql: quoted(&column.name), column };
             let columns: Vec<_> = columns.into_iter().map(described).collect();
-            Ok(Description { table, truncated: columns.len() < column_count, columns, column_count, rows })
+            Ok(Description { table: summary, truncated: columns.len() < column_count, columns, column_count, rows })
         }
         _ => Err(unexpected()),
     }
@@ -179,8 +179,8 @@ impl From<Rows> for ResultSet {
 /// Reads the first rows of one table.
 pub(super) async fn preview_table(up: &Upstream, args: PreviewTable) -> Result<ResultSet, ToolError> {
     let caps = caps(up, args.limit.get())?;
-    let (request, _) = for_one_table(up, &args.table, |table| Job::Preview { table, caps }).await?;
-    rows(run(up, request).await?)
+    let (lake, table) = one_table(up, &args.table).await?;
+    rows(run(up, lake, Job::Preview { table: table.name, caps }).await?)
 }
 
 /// Arguments of `gcs_query_data`.
@@ -201,7 +201,7 @@ pub(super) async fn query_data(up: &Upstream, args: QueryData) -> Result<ResultS
     let caps = caps(up, args.max_rows.get())?;
     let lake = lake(up).await?;
     let job = Job::Query { sql: args.sql.as_str().to_owned(), caps };
-    rows(run(up, Request { root: lake.root, tables: lake.tables, job }).await?)
+    rows(run(up, lake, job).await?)
 }
 
 /// Arguments of `gcs_explain_query`.
@@ -227,7 +227,7 @@ pub(super) struct Plans {
 pub(super) async fn explain_query(up: &Upstream, args: ExplainQuery) -> Result<Plans, ToolError> {
     let lake = lake(up).await?;
     let job = Job::Explain { sql: args.sql.as_str().to_owned() };
-    match run(up, Request { root: lake.root, tables: lake.tables, job }).await? {
+    match run(up, lake, job).await? {
         Answer::Plans { logical, physical } => Ok(Plans { logical_plan: logical, physical_plan: physical }),
         _ => Err(unexpected()),
     }
@@ -242,49 +242,6 @@ pub(super) async fn probe(up: &Upstream) -> Result<(), ToolError> {
     Ok(())
 }
 
-// === from the call to the child and back ===
-
-async fn lake(up: &Upstream) -> Result<Lake, ToolError> {
-    let folder = up.settings::<Settings>()?.folder(up.is_local())?.to_owned();
-    let found = tokio::task::spawn_blocking(move || discover(&folder)).await;
-    let found = found.map_err(|_| ToolError::upstream("looking through the data lake failed"))?;
-    found.map_err(|error| match error {
-        LakeError::Open(_) | LakeError::NotAFolder | LakeError::Read(_) => {
-            ToolError::unavailable(format!("settings.location: {error}"))
-        }
-        LakeError::TooManyTables | LakeError::TooManyFiles | LakeError::TooManyEntries => {
-            ToolError::new(ErrorCode::TooLarge, format!("settings.location: {error}"))
-        }
-    })
-}
-
-/// A request that sees one table only, and what is known of it.
-async fn for_one_table(
-    up: &Upstream,
-    name: &str,
-    job: impl FnOnce(String) -> Job,
-) -> Result<(Request, TableSummary), ToolError> {
-    let Lake { root, tables, .. } = lake(up).await?;
-    let Some(table) = tables.into_iter().find(|table| table.name == name) else {
-        return Err(ToolError::not_found(format!("there is no table {name:?}; gcs_list_tables shows what there is")));
-    };
-    let summary = TableSummary::of(&table);
-    Ok((Request { root, tables: vec![table], job: job(summary.name.clone()) }, summary))
-}
-
-fn caps(up: &Upstream, rows: u32) -> Result<Caps, ToolError> {
-    let settings = up.settings::<Settings>()?;
-    let rows = rows.min(settings.query_max_rows.get()) as usize;
-    Ok(Caps { rows, bytes: settings.query_max_kib.get() as usize * 1024 })
-}
-
-async fn run(up: &Upstream, request: Request) -> Result<Answer, ToolError> {
-    let settings = up.settings::<Settings>()?;
-    let make = || async { Engine::new(settings).map_err(|error| told(&error)) };
-    let engine: Arc<Engine> = up.session(make).await?;
-    engine.run(&request, up.time_left()).await.map_err(|error| told(&error))
-}
-
 fn rows(answer: Answer) -> Result<ResultSet, ToolError> {
     match answer {
         Answer::Rows(rows) => Ok(rows.into()),
@@ -294,34 +251,6 @@ fn rows(answer: Answer) -> Result<ResultSet, ToolError> {
 
 fn unexpected() -> ToolError {
     ToolError::upstream("the query process answered another question")
-}
-
-/// The one place where errors of the engine become answers.
-fn told(error: &EngineError) -> ToolError {
-    tracing::debug!(reason = error.reason(), "no query result");
-    let code = match error {
-        EngineError::Busy(_) => {
-            return ToolError::new(ErrorCode::RateLimited, error.to_string()).with_retry_after(BUSY_RETRY);
-        }
-        EngineError::TimeLimit(_) => ErrorCode::Timeout,
-        EngineError::MemoryLimit(_) => ErrorCode::TooLarge,
-        EngineError::TooDeep => ErrorCode::InvalidArgument,
-        EngineError::Failed(failure) => match failure.kind {
-            FailureKind::InvalidQuery => ErrorCode::InvalidArgument,
-            FailureKind::NoSuchTable => ErrorCode::NotFound,
-            FailureKind::MemoryLimit => ErrorCode::TooLarge,
-            FailureKind::UnreadableData | FailureKind::Internal => ErrorCode::Upstream,
-        },
-        EngineError::FindWorker(_)
-        | EngineError::Start(_)
-        | EngineError::Talk(_)
-        | EngineError::Died(_)
-        | EngineError::Unreadable(_) => {
-            tracing::warn!(reason = error.reason(), %error, "a query could not be run");
-            return ToolError::upstream("the query could not be run");
-        }
-    };
-    ToolError::new(code, error.to_string())
 }
 
 /// A column name as SQL needs it: in quotes unless it is all lower case letters, digits and `_`.
@@ -347,16 +276,5 @@ mod tests {
         ] {
             assert_eq!(quoted(name), sql);
         }
-    }
-
-    #[test]
-    fn every_limit_has_its_own_code_and_names_itself() {
-        let time = told(&EngineError::TimeLimit(Duration::from_secs(20)));
-        assert_eq!((time.code, time.message.as_str()), (ErrorCode::Timeout, "query exceeded the time limit of 20 s"));
-        let memory = told(&EngineError::MemoryLimit(512));
-        assert_eq!(memory.code, ErrorCode::TooLarge);
-        assert_eq!(memory.message, "query exceeded the memory limit of 512 MiB");
-        let busy = told(&EngineError::Busy(4));
-        assert_eq!((busy.code, busy.retry_after), (ErrorCode::RateLimited, Some(BUSY_RETRY)));
     }
 }
