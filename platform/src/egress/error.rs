@@ -60,6 +60,15 @@ pub enum EgressError {
     /// This process has no usable TLS set-up, for instance because the image holds no CA certificates.
     #[error("TLS cannot be set up")]
     TlsSetup(#[source] Arc<rustls::Error>),
+    /// A kept connection was closed just before the request was started on it; no byte of the request was written.
+    #[error("connection to {host} was closed before the request was started")]
+    Unsent {
+        /// `host:port`.
+        host: String,
+        /// What the HTTP client said.
+        #[source]
+        source: Arc<hyper_util::client::legacy::Error>,
+    },
     /// A connection existed, and the exchange broke: whether the other side acted is unknown.
     #[error("exchange with {host} broke off")]
     Send {
@@ -84,7 +93,8 @@ pub enum EgressError {
 }
 
 impl EgressError {
-    /// True only if it is certain that no byte of the request was sent, because no connection came about.
+    /// True only if it is certain that no byte of the request was sent: no connection came about, or a kept one was
+    /// found closed before the request was started on it.
     #[must_use]
     pub const fn before_send(&self) -> bool {
         match self {
@@ -95,7 +105,8 @@ impl EgressError {
             | Self::Connect { .. }
             | Self::ConnectTimeout { .. }
             | Self::Tls { .. }
-            | Self::TlsSetup(_) => true,
+            | Self::TlsSetup(_)
+            | Self::Unsent { .. } => true,
             Self::Send { .. } | Self::Timeout { .. } | Self::Upgrade { .. } => false,
         }
     }
@@ -112,6 +123,7 @@ impl EgressError {
             Self::ConnectTimeout { .. } => "ConnectTimeout",
             Self::Tls { .. } => "TlsFailed",
             Self::TlsSetup(_) => "TlsSetupFailed",
+            Self::Unsent { .. } => "ConnectionClosed",
             Self::Send { .. } => "ExchangeFailed",
             Self::Timeout { .. } => "ResponseTimeout",
             Self::Upgrade { .. } => "ProtocolSwitch",

@@ -129,9 +129,13 @@ where
 }
 
 fn classify(error: ClientError, target: &HostPort) -> EgressError {
-    let dialled = error.source().and_then(|source| source.downcast_ref::<EgressError>());
-    match dialled {
-        Some(dialled) => dialled.clone(),
-        None => EgressError::Send { host: target.to_string(), source: Arc::new(error) },
+    let source = error.source();
+    if let Some(dialled) = source.and_then(|source| source.downcast_ref::<EgressError>()) {
+        return dialled.clone();
     }
+    // hyper says "canceled" only when it hands the request back untouched; every other error may come after a write.
+    let untouched =
+        source.and_then(|source| source.downcast_ref::<hyper::Error>()).is_some_and(hyper::Error::is_canceled);
+    let (host, source) = (target.to_string(), Arc::new(error));
+    if untouched { EgressError::Unsent { host, source } } else { EgressError::Send { host, source } }
 }

@@ -18,6 +18,8 @@ use tokio::{
 pub(super) enum Reply {
     /// These bytes, and the connection stays open.
     Keep(Vec<u8>),
+    /// These bytes, and then the connection is closed without having announced it.
+    Last(Vec<u8>),
     /// Reads the request and closes the connection without a word.
     Hang,
     /// Reads the request and says nothing, for ever.
@@ -82,6 +84,10 @@ impl Canary {
                     if stream.write_all(bytes).await.is_err() {
                         return;
                     }
+                }
+                Some(Reply::Last(bytes)) => {
+                    let _ = stream.write_all(bytes).await;
+                    return;
                 }
                 Some(Reply::Silent) => std::future::pending().await,
                 Some(Reply::Hang) | None => return,

@@ -95,6 +95,32 @@ async fn a_request_that_was_sent_is_never_sent_again() {
     }
 }
 
+/// A server that closes every connection right after its answer, so that requests meet connections that are just being
+/// closed: whatever happens, what counts as unsent never arrived, and nothing arrived twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn before_send_tells_the_truth_when_kept_connections_break() {
+    let Reply::Keep(bytes) = keep("200 OK", "", "hello") else { panic!("keep makes Keep") };
+    let canary = Canary::start(vec![Reply::Last(bytes)]).await;
+    let client = client();
+    let mut unsure = Vec::new();
+    for number in 0..400 {
+        let body = format!("<{number}>");
+        let request = http::Request::post(url(canary.address)).body(Body::from(body.clone())).unwrap();
+        let arrived = |count: usize| canary.requests().iter().filter(|seen| seen.ends_with(&body)).count() == count;
+        match client.send(request).await {
+            Ok(response) => {
+                assert!(arrived(1), "{number}");
+                drop(text(response).await);
+            }
+            Err(error) if error.before_send() => assert!(arrived(0), "{number} {error:?}"),
+            Err(_) => unsure.push(body),
+        }
+    }
+    for body in unsure {
+        assert!(canary.requests().iter().filter(|seen| seen.ends_with(&body)).count() <= 1, "{body}");
+    }
+}
+
 #[tokio::test]
 async fn nobody_listening_is_an_error_before_anything_was_sent() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
