@@ -11,7 +11,7 @@ use crate::connector::Connector;
 
 pub mod gcs_datalake;
 pub mod postgres;
-// pub mod prefect;
+pub mod prefect;
 
 /// Every connector of this build, in the order of their names.
 #[must_use]
@@ -19,7 +19,7 @@ pub fn all() -> Vec<Arc<dyn Connector>> {
     vec![
         Arc::new(gcs_datalake::GcsDatalake::new()),
         Arc::new(postgres::Postgres::new()),
-        // Arc::new(prefect::Prefect::new()),
+        Arc::new(prefect::Prefect::new()),
     ]
 }
 
