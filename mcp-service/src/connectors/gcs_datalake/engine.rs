@@ -25,8 +25,8 @@ mod outcome;
 const MAX_WAIT: Duration = Duration::from_secs(5);
 /// What the answer line may hold on top of the rows: columns, plans, escapes.
 const ANSWER_SPARE: u64 = 4 * 1024 * 1024;
-/// Bytes of the child's stderr that are kept, from its end.
-const STDERR_KEPT: usize = 4 * 1024;
+/// Bytes of the child's stderr that are kept, from its start.
+const STDERR_KEPT: u64 = 4 * 1024;
 /// Threads of one query. More would let a few queries take every core from the service.
 const MAX_THREADS: usize = 2;
 /// The part of a call's time that is kept for writing the answer.
@@ -161,7 +161,7 @@ impl Engine {
             let _flushed = stdin.flush().await;
             stdin
         };
-        let (stdin, answer, stderr) = tokio::join!(send, head(stdout, self.answer_bytes), tail(stderr));
+        let (stdin, answer, stderr) = tokio::join!(send, head(stdout, self.answer_bytes), first_words(stderr));
         let answer = answer?;
         // Open until the answer is here: the child takes a closed stdin for our death.
         drop(stdin);
@@ -191,16 +191,11 @@ async fn head(from: impl AsyncRead + Unpin, max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The last bytes as text, whatever comes before them.
-async fn tail(mut from: impl AsyncRead + Unpin) -> String {
-    let (mut kept, mut chunk) = (Vec::new(), [0; 1024]);
-    while let Ok(count) = from.read(&mut chunk).await {
-        if count == 0 {
-            break;
-        }
-        kept.extend_from_slice(chunk.get(..count).unwrap_or_default());
-        let surplus = kept.len().saturating_sub(STDERR_KEPT);
-        kept.drain(..surplus);
-    }
+/// The first bytes as text; the rest is read and dropped, so that the child never waits for us. What it says first is
+/// why it failed, what follows is where.
+async fn first_words(mut from: impl AsyncRead + Unpin) -> String {
+    let mut kept = Vec::new();
+    let _read = (&mut from).take(STDERR_KEPT).read_to_end(&mut kept).await;
+    let _dropped = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
     String::from_utf8_lossy(&kept).into_owned()
 }

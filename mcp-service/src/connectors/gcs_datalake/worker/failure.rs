@@ -29,6 +29,8 @@ impl From<DataFusionError> for Failure {
 fn kind(root: &DataFusionError) -> FailureKind {
     match root {
         DataFusionError::ResourcesExhausted(_) => FailureKind::MemoryLimit,
+        // Some functions ask for their memory in a way that may fail, and say so.
+        DataFusionError::Execution(message) if message.contains("memory allocation failed") => FailureKind::MemoryLimit,
         DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) | DataFusionError::ParquetError(_) => {
             FailureKind::UnreadableData
         }
