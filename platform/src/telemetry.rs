@@ -18,15 +18,27 @@ pub enum TelemetryError {
 /// # Errors
 /// [`TelemetryError::AlreadySet`] on the second call.
 pub fn init() -> Result<(), TelemetryError> {
+    init_at("info")
+}
+
+/// The same for a program that talks to a person: only warnings and errors unless `RUST_LOG` says otherwise.
+///
+/// # Errors
+/// [`TelemetryError::AlreadySet`] on the second call.
+pub fn init_quiet() -> Result<(), TelemetryError> {
+    init_at("warn")
+}
+
+fn init_at(level: &str) -> Result<(), TelemetryError> {
     let (filter, bad) = match EnvFilter::try_from_default_env() {
         Ok(filter) => (filter, None),
-        Err(error) if unset(&error) => (EnvFilter::new("info"), None),
-        Err(error) => (EnvFilter::new("info"), Some(error)),
+        Err(error) if unset(&error) => (EnvFilter::new(level), None),
+        Err(error) => (EnvFilter::new(level), Some(error)),
     };
     let registry = tracing_subscriber::registry().with(filter).with(json(io::stderr));
     registry.try_init().map_err(TelemetryError::AlreadySet)?;
     if let Some(error) = bad {
-        tracing::warn!(%error, "RUST_LOG cannot be read, logging at level info");
+        tracing::warn!(%error, level, "RUST_LOG cannot be read, logging at the default level");
     }
     Ok(())
 }
