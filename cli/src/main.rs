@@ -1,0 +1,31 @@
+//! `aperium`: the whole system on a laptop, and small tools for admins.
+
+mod args;
+mod crds;
+mod token;
+mod up;
+
+use args::{Args, Command};
+use clap::Parser;
+use std::io::Write;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A service of this process may have started this binary again to run somebody's SQL in a child.
+    if let Some(code) = aperium_mcp_service::worker::run_if_asked() {
+        return code;
+    }
+    let done = match Args::parse().command {
+        Command::Up(args) => up::run(&args),
+        Command::Crds => crds::print(),
+        Command::Token => token::print(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line: causes follow their effect after a colon.
+            let _ = writeln!(std::io::stderr(), "aperium: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! A folder of YAML → a running system in this one process, until Ctrl-C.
+//!
+//! ```text
+//! folder ──► manifests, settings ──► services on loopback ports, each with a token of its own
+//!                                └─► gateway before them ──► what is running, and lines to try
+//! ```
+
+mod banner;
+mod relative;
+mod secrets;
+mod services;
+mod state;
+
+use crate::args::UpArgs;
+use anyhow::{Context, bail};
+use aperium_core::egress::{EgressRules, LoopbackOpening};
+use aperium_crds::Settings;
+use aperium_gateway::{CatalogSource, GatewayConfig, Given, Listeners, Own, SettingsSource, folder};
+use aperium_platform::egress::EgressPolicy;
+use services::Services;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// How long the first discovery may take before the banner is printed without it.
+const DISCOVERY: Duration = Duration::from_secs(10);
+/// The namespace that a folder counts as.
+const NAMESPACE: &str = "aperium-system";
+
+/// Runs until Ctrl-C.
+pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let folder = folder::load(&args.folder)?;
+    let settings = settings(&args.folder)?;
+    aperium_platform::telemetry::init_quiet().context("the logs cannot be set up")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")?;
+    runtime.block_on(start(args, folder, settings, began))
+}
+
+async fn start(args: &UpArgs, mut folder: folder::Folder, mut settings: Settings, began: Instant) -> anyhow::Result<()> {
+    let stop = aperium_platform::shutdown::on_signal().context("the signals cannot be handled")?;
+    let public = bind(args.listen).await?;
+    let admin = TcpListener::bind("127.0.0.1:0").await.context("no free loopback port")?;
+    let addresses = [&public, &admin].map(TcpListener::local_addr);
+    let [Ok(address), Ok(probes)] = addresses else { bail!("a listener has no address") };
+    relative::resolve(&mut folder.resources.connectors, &args.folder)?;
+
+    let services = Services::prepare(&folder).await?;
+    settings.egress = egress(&settings, services.ports().chain([address.port(), probes.port()]));
+    let policy = EgressPolicy::new(settings.egress.clone()).context("settings: egress")?;
+    let services = services.start(&folder, &policy, &stop)?;
+
+    let (_changes, given) = watch::channel(Given { resources: folder.resources.clone(), services });
+    let gateway = tokio::spawn(aperium_gateway::run(
+        GatewayConfig {
+            settings: SettingsSource::Fixed(Box::new(settings)),
+            source: CatalogSource::Given(given),
+            own: Own { namespace: NAMESPACE.to_owned(), loopback: true, ..Own::default() },
+            tokens_dir: None,
+            listeners: Listeners { public, in_cluster: None, admin: Some(admin) },
+        },
+        stop.clone(),
+    ));
+    let states = state::settled(probes, &folder.resources, DISCOVERY).await;
+    if !gateway.is_finished() {
+        banner::print(&states, address, began.elapsed())?;
+    }
+    gateway.await.context("the gateway failed")?.context("the gateway ended")
+}
+
+fn settings(folder: &Path) -> anyhow::Result<Settings> {
+    let path = folder.join("settings.yaml");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Settings::parse(&text).with_context(|| path.display().to_string()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Settings::default()),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
+}
+
+/// The one port that people know; a clear word when somebody else has it.
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            bail!("{address} is in use: stop what listens there, or choose another with --listen")
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot listen on {address}")),
+    }
+}
+
+/// There is no cluster, so no range of one; loopback is open for an admin's own URLs, our own ports aside.
+fn egress(settings: &Settings, own_ports: impl Iterator<Item = u16>) -> EgressRules {
+    let mut rules = settings.egress.clone();
+    rules.cluster_ranges.get_or_insert_default();
+    rules.loopback = Some(LoopbackOpening { own_ports: own_ports.collect() });
+    rules
+}
