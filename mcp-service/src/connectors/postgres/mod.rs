@@ -4,10 +4,24 @@
 //! first statement is ours, by a parser gate over the SQL of others, and by a reset of the session after each use.
 //! None of the four relies on another.
 
+mod connect;
+mod error;
+mod gate;
+mod param;
+mod pool;
+mod rows;
 mod settings;
+mod stream;
+mod tls;
+mod tools;
+mod transaction;
+mod value;
+
+use aperium_core::effect::Effect;
 
 use crate::connector::{Connector, CredentialField, Info, SettingsSpec, Tool, ToolError, Upstream};
 use settings::Settings;
+use transaction::Session;
 
 static INFO: Info = Info {
     module: "postgres",
@@ -45,7 +59,7 @@ impl Postgres {
     /// With all its tools.
     #[must_use]
     pub fn new() -> Self {
-        Self { tools: Vec::new() }
+        Self { tools: tools::all() }
     }
 }
 
@@ -66,6 +80,11 @@ impl Connector for Postgres {
     }
 
     async fn probe(&self, up: &Upstream) -> Result<(), ToolError> {
-        up.text("host").map(|_| ())
+        let mut session = Session::open(up, Effect::Read, None).await?;
+        let tx = session.begin().await?;
+        let asked = tx.tx.query_one("SELECT 1", &[]).await.map_err(|error| tx.error(&error)).map(|_| ());
+        tx.rollback().await?;
+        session.close().await;
+        asked
     }
 }
