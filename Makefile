@@ -20,7 +20,7 @@ up: ## start everything on this machine over the example: gateway on 127.0.0.1:8
 generate: ## write every generated file again: CRDs, chart parts, install.yaml
 	cargo build --locked --package aperium-crds
 	for kind in connector grant; do $(debug)/crdgen $$kind > crds/$$kind.yaml; done
-	charts/generate.sh
+	deploy/generate.sh
 
 fmt: ## format
 	cargo fmt --all
@@ -68,12 +68,12 @@ images: build ## OCI archives of our images, without a container registry
 # === speed ===
 
 bench: ## the gateway beside a direct call and nginx, ratios in one run
-	cargo build --locked --release --package aperium-gateway --package aperium-tests --bins
-	$(release)/aperium-bench gateway
+	cargo build --locked --release --package aperium-cli --package aperium-tests --bins
+	taskset -c 0 $(release)/bench-gateway
 
 bench-operator: ## time to the last child for 1, 100 and 1000 Connectors, beside a bare client
 	cargo build --locked --release --package aperium-operator --package aperium-tests --bins
-	$(release)/aperium-bench operator
+	$(release)/bench-operator
 
 .PHONY: help up generate fmt test prepare lint build test-unit test-db test-api test-charts test-system \
 	test-conformance test-cluster images bench bench-operator
