@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -64,7 +65,7 @@ impl Canary {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(10), waiting).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap();
     }
 
     pub(super) fn requests(&self) -> Vec<String> {
@@ -87,6 +88,11 @@ impl Canary {
                 }
                 Some(Reply::Last(bytes)) => {
                     let _ = stream.write_all(bytes).await;
+                    // Closes a little later each time, so that the close meets the next request at every stage.
+                    let closes = Instant::now() + Duration::from_micros(u64::try_from(number % 100).unwrap() * 5);
+                    while Instant::now() < closes {
+                        std::hint::spin_loop();
+                    }
                     return;
                 }
                 Some(Reply::Silent) => std::future::pending().await,
