@@ -153,14 +153,19 @@ readinessProbe:
       app.kubernetes.io/managed-by: aperium-operator
 {{- end }}
 
-{{/* Backends: labelled pods of the namespaces where services run and of the client namespaces. */}}
+{{/* The namespaces of backends as a JSON list. */}}
+{{- define "aperium.clientNamespaces" -}}
+{{- .Values.settings.services.clientNamespaces | default (list .Release.Namespace) | uniq | toJson -}}
+{{- end }}
+
+{{/* Backends: labelled pods of the client namespaces. */}}
 {{- define "aperium.clientPeers" -}}
 - namespaceSelector:
     matchExpressions:
       - key: kubernetes.io/metadata.name
         operator: In
         values:
-          {{- concat (include "aperium.namespaces" . | fromJsonArray) .Values.settings.services.clientNamespaces | uniq | toYaml | nindent 10 }}
+          {{- include "aperium.clientNamespaces" . | fromJsonArray | toYaml | nindent 10 }}
   podSelector:
     matchLabels:
       aperium.dev/mcp-client: "true"
