@@ -1,0 +1,51 @@
+//! The routers of the listeners. Layers run from the last to the first; each line says why it is there.
+
+use crate::entry::{mcp, probes};
+use crate::error::Failure;
+use crate::pipeline::{authn, edge};
+use crate::state::State;
+use aperium_platform::{probes as platform_probes, request_id};
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{get, post};
+use std::sync::Arc;
+
+/// What agents, IDEs and in-cluster backends reach (8080 and 8081).
+///
+/// The two listeners serve the same: delegates, who make the difference, come with identity.
+pub(crate) fn public(state: &Arc<State>) -> Router {
+    let mcp = Router::new()
+        .route("/v1/mcp", post(mcp::aggregate).fallback(method_not_allowed))
+        .route("/v1/mcp/{id}", post(mcp::single).fallback(method_not_allowed))
+        .fallback(not_found)
+        .with_state(Arc::clone(state))
+        // Nothing behind this line is reached without a caller.
+        .layer(from_fn_with_state(Arc::clone(state), authn::authenticate))
+        // Before anyone asks for a token: what a web page or a stray proxy sends is no request at all.
+        .layer(from_fn_with_state(Arc::clone(state), edge::edge));
+    Router::new()
+        // Load balancers ask by address and have no token.
+        .route("/healthz", get(platform_probes::healthz))
+        .fallback_service(mcp)
+        // First and last: every answer carries the id that the logs carry.
+        .layer(from_fn(request_id::request_id))
+}
+
+/// What the kubelet and the monitoring reach (9090).
+pub(crate) fn admin(state: &Arc<State>) -> Router {
+    Router::new()
+        .route("/healthz", get(platform_probes::healthz))
+        .route("/readyz", get(probes::readyz))
+        .route("/metrics", get(probes::metrics))
+        .with_state(Arc::clone(state))
+        .layer(from_fn(request_id::request_id))
+}
+
+async fn not_found() -> Response {
+    Failure::NotFound.respond(None, false)
+}
+
+async fn method_not_allowed() -> Response {
+    Failure::Method.respond(None, false)
+}

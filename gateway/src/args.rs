@@ -1,0 +1,35 @@
+//! Arguments → what the gateway is started with.
+
+use clap::Parser;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// The gateway of Aperium.
+#[derive(Debug, Parser)]
+#[command(name = "aperium-gateway", version)]
+pub(crate) struct Args {
+    /// Settings file.
+    #[arg(long, env = "APERIUM_SETTINGS_FILE", default_value = "/etc/aperium/settings.yaml")]
+    pub(crate) settings: PathBuf,
+    /// Folder with one file per static client: lines `sha256:<hex>`, at most two.
+    #[arg(long, env = "APERIUM_TOKENS_DIR", default_value = "/etc/aperium/tokens")]
+    pub(crate) tokens_dir: PathBuf,
+    /// Folder with manifests of Connectors and Grants; without it they come from the API server.
+    #[arg(long, env = "APERIUM_FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Namespaces to watch, besides the own one.
+    #[arg(long, env = "APERIUM_NAMESPACES", value_delimiter = ',')]
+    pub(crate) namespaces: Vec<String>,
+    /// The own namespace, which is the system namespace.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "aperium-system")]
+    pub(crate) namespace: String,
+    /// Name of the own pod: the holder of the Lease.
+    #[arg(long, env = "POD_NAME", default_value = "aperium-gateway")]
+    pub(crate) pod_name: String,
+    /// Addresses of the own pod: names under which probes reach it.
+    #[arg(long, env = "POD_IPS", value_delimiter = ',')]
+    pub(crate) pod_ips: Vec<IpAddr>,
+    /// Name of the own Service.
+    #[arg(long, env = "APERIUM_SERVICE", default_value = "aperium-gateway")]
+    pub(crate) service: String,
+}

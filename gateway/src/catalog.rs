@@ -1,0 +1,120 @@
+//! Resources and settings → the Catalog, the only configuration that the gateway reads. Pure.
+//!
+//! A Connector or Grant that cannot be taken is left out with its reason; the others are not affected.
+
+use aperium_core::grant::GrantRule;
+use aperium_core::id::ConnectorId;
+use aperium_core::name::Prefixing;
+use aperium_crds::{Connector, Grant, Settings};
+use http::Uri;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+mod connectors;
+mod grants;
+
+/// Namespace and name of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ResourceKey {
+    /// The namespace; the system namespace for a folder.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl fmt::Display for ResourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// All configuration. Swapped whole, never changed.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    /// The connectors that are served, sorted by id.
+    pub(crate) connectors: Vec<ConnectorConfig>,
+    /// Those that are not, and why.
+    pub(crate) refused: BTreeMap<ResourceKey, Refused>,
+    /// The grants that count.
+    pub(crate) grants: Arc<[GrantRule]>,
+    /// The settings file.
+    pub(crate) settings: Arc<Settings>,
+}
+
+/// Why a resource is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// A reason of `crds::condition::reasons`.
+    pub(crate) reason: &'static str,
+    /// For people.
+    pub(crate) message: String,
+}
+
+/// One connector as it is served.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ConnectorConfig {
+    /// Its resource.
+    pub(crate) key: ResourceKey,
+    /// Its uid, where an API server gave one.
+    pub(crate) uid: Option<String>,
+    /// Its effective id.
+    pub(crate) id: ConnectorId,
+    /// Labels for grants.
+    pub(crate) labels: Vec<String>,
+    /// How its tools are exposed.
+    pub(crate) prefixing: Prefixing,
+    /// Tools that are neither listed nor callable.
+    pub(crate) hide: BTreeSet<String>,
+    /// Read tools that may be tried once more.
+    pub(crate) retryable: BTreeSet<String>,
+    /// Hashes of quarantined tools that an admin has accepted.
+    pub(crate) accepted_hashes: BTreeSet<String>,
+    /// Limit of one call.
+    pub(crate) call_timeout: Duration,
+    /// Between two polls.
+    pub(crate) period: Duration,
+    /// Limit of one poll.
+    pub(crate) poll_timeout: Duration,
+    /// Where it is.
+    pub(crate) place: Place,
+}
+
+/// Where a connector is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Place {
+    /// A managed service.
+    Service {
+        /// A token Secret of the customer's own: name and key.
+        token: Option<(String, String)>,
+    },
+    /// A remote MCP server.
+    Url(Uri),
+}
+
+/// What a Catalog is built from.
+#[derive(Debug, Clone, Default)]
+pub struct Resources {
+    /// All Connectors.
+    pub connectors: Vec<Arc<Connector>>,
+    /// All Grants.
+    pub grants: Vec<Arc<Grant>>,
+}
+
+impl Catalog {
+    /// Builds it. `system_namespace` is where grants count everywhere; resources without a namespace count as there.
+    pub(crate) fn build(resources: &Resources, settings: Arc<Settings>, system_namespace: &str) -> Self {
+        let (connectors, refused) = connectors::take(&resources.connectors, system_namespace);
+        let grants = grants::take(&resources.grants, system_namespace).into();
+        Self { connectors, refused, grants, settings }
+    }
+}
+
+/// The key of a resource; a folder's resources may have no namespace.
+pub(crate) fn key_of(namespace: Option<&str>, name: Option<&str>, system_namespace: &str) -> ResourceKey {
+    ResourceKey {
+        namespace: namespace.unwrap_or(system_namespace).to_owned(),
+        name: name.unwrap_or_default().to_owned(),
+    }
+}

@@ -1,0 +1,91 @@
+//! What a gateway is started with. `aperium up` and tests fill it in; the binary makes it from its arguments.
+
+use crate::access::Own;
+use crate::catalog::Resources;
+use aperium_crds::Settings;
+use aperium_platform::bearer::TokenSource;
+use aperium_platform::egress::ClusterEndpoint;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// All that a gateway needs.
+#[derive(Debug)]
+pub struct GatewayConfig {
+    /// The settings.
+    pub settings: SettingsSource,
+    /// Where Connectors and Grants come from.
+    pub source: CatalogSource,
+    /// What the gateway knows of itself.
+    pub own: Own,
+    /// Files with the hashes of static tokens, one per client.
+    pub tokens_dir: Option<PathBuf>,
+    /// Where it listens.
+    pub listeners: Listeners,
+}
+
+/// The settings.
+#[derive(Debug)]
+pub enum SettingsSource {
+    /// These, for good.
+    Fixed(Box<Settings>),
+    /// A file that is read again when it changes. A bad file at the start is an error; later the old settings stay.
+    File(PathBuf),
+}
+
+/// Where Connectors and Grants come from.
+pub enum CatalogSource {
+    /// What whoever holds the sender says they are at the moment.
+    Given(watch::Receiver<Given>),
+    /// The API server: Connectors, Grants, operator-owned Services and token Secrets of these namespaces. ServiceAccount
+    /// tokens are accepted, and the replica that holds the Lease writes the status of `url` Connectors.
+    Cluster {
+        /// The client.
+        client: kube::Client,
+        /// The namespaces; the system namespace is always among them.
+        namespaces: Vec<String>,
+        /// The name of this replica, for the Lease.
+        replica: String,
+    },
+}
+
+/// Resources without an API server.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// Connectors and Grants, as `folder::load` gives them.
+    pub resources: Resources,
+    /// Where the services of `service` Connectors listen, by the Connector's name.
+    pub services: HashMap<String, GivenService>,
+}
+
+/// A service that was started beside the gateway.
+#[derive(Debug, Clone)]
+pub struct GivenService {
+    /// Its address.
+    pub endpoint: ClusterEndpoint,
+    /// Its token.
+    pub token: TokenSource,
+}
+
+/// Bound listeners.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Agents and IDEs.
+    pub public: TcpListener,
+    /// In-cluster backends.
+    pub in_cluster: Option<TcpListener>,
+    /// Probes and metrics.
+    pub admin: Option<TcpListener>,
+}
+
+impl std::fmt::Debug for CatalogSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Given(_) => f.write_str("Given(..)"),
+            Self::Cluster { namespaces, replica, .. } => {
+                f.debug_struct("Cluster").field("namespaces", namespaces).field("replica", replica).finish_non_exhaustive()
+            }
+        }
+    }
+}

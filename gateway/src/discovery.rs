@@ -1,0 +1,305 @@
+//! Resources, settings, endpoints and polls → Snapshots. One task owns all of it; everything else sends it events.
+//!
+//! ```text
+//! folder or watch ──Resources, Placements──┐
+//! settings file ──Settings─────────────────┼──► Manager ──► Catalog ──► Snapshot (swapped in)
+//! one poller per connector ──Polled────────┘       └──► starts and stops pollers
+//! ```
+
+use crate::access::{Access, Own};
+use crate::catalog::{Catalog, ConnectorConfig, Place, ResourceKey, Resources};
+use crate::metrics::Meter;
+use crate::pipeline::authn::static_tokens::TokenFiles;
+use crate::pipeline::credential::{Credential, ServiceToken};
+use crate::pipeline::upstream::link::Link;
+use crate::pipeline::upstream::{Limits, Upstream};
+use crate::snapshot::{Entry, Health, Snapshot, Toolset};
+use crate::state::State;
+use aperium_core::egress::Reach;
+use aperium_crds::Settings;
+use aperium_platform::egress::{ClusterClient, ClusterEndpoint, EgressError, EgressPolicy, ExternalClient};
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+pub(crate) mod list;
+pub(crate) mod poll;
+
+/// Where a managed service listens, and its token.
+#[derive(Debug, Clone)]
+pub(crate) struct Placement {
+    /// Its address.
+    pub(crate) endpoint: ClusterEndpoint,
+    /// Its token.
+    pub(crate) token: Arc<ServiceToken>,
+}
+
+impl PartialEq for Placement {
+    fn eq(&self, other: &Self) -> bool {
+        self.endpoint == other.endpoint && Arc::ptr_eq(&self.token, &other.token)
+    }
+}
+
+/// What the Manager is told.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// All resources as they are now.
+    Resources(Resources),
+    /// The settings file and the token files as they are now.
+    Settings(Arc<Settings>, TokenFiles),
+    /// All managed services as they are now.
+    Placements(HashMap<ResourceKey, Placement>),
+    /// A service has another token, or may have one now: ask it at once.
+    Wake(ResourceKey),
+    /// A poll said something new.
+    Polled(poll::Polled),
+}
+
+/// The way to tell it.
+pub(crate) type Events = mpsc::Sender<Event>;
+
+/// Owns all that changes.
+pub(crate) struct Manager {
+    state: Arc<State>,
+    own: Own,
+    events: Events,
+    cluster: ClusterClient,
+    external: Result<ExternalClient, EgressError>,
+    /// Counts new external clients: links made with an older one are stale.
+    external_generation: u64,
+    resources: Option<Resources>,
+    settings: Arc<Settings>,
+    placements: HashMap<ResourceKey, Placement>,
+    catalog: Arc<Catalog>,
+    slots: BTreeMap<ResourceKey, Slot>,
+    epoch: u64,
+    changed: Arc<Notify>,
+}
+
+/// One connector that is served.
+struct Slot {
+    epoch: u64,
+    config: ConnectorConfig,
+    source: LinkSource,
+    upstream: Arc<Upstream>,
+    definitions: Arc<Vec<Box<RawValue>>>,
+    tools: Arc<Toolset>,
+    health: Health,
+    meter: Meter,
+    wake: Arc<Notify>,
+    _poller: AbortOnDropHandle<()>,
+}
+
+/// All that a link is made from: when it differs, the upstream is another one.
+#[derive(Debug, Clone, PartialEq)]
+enum LinkSource {
+    Service(Option<Placement>, (usize, usize)),
+    Url(http::Uri, u64, (usize, usize)),
+}
+
+impl Manager {
+    /// A manager with the given settings and no resources. `changed` is notified after every new Snapshot.
+    pub(crate) fn new(state: Arc<State>, own: Own, settings: Arc<Settings>, events: Events, changed: Arc<Notify>) -> Self {
+        let external = external(&settings);
+        let catalog = Arc::clone(&state.snapshot.load().catalog);
+        Self {
+            state,
+            own,
+            events,
+            cluster: ClusterClient::new(),
+            external,
+            external_generation: 0,
+            resources: None,
+            settings,
+            placements: HashMap::new(),
+            catalog,
+            slots: BTreeMap::new(),
+            epoch: 0,
+            changed,
+        }
+    }
+
+    /// Takes events until the token is cancelled. Events that wait together make one Snapshot.
+    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>, shutdown: CancellationToken) {
+        loop {
+            let event = tokio::select! {
+                () = shutdown.cancelled() => return,
+                event = events.recv() => event,
+            };
+            let Some(event) = event else { return };
+            let mut dirty = self.take(event);
+            while let Ok(event) = events.try_recv() {
+                dirty |= self.take(event);
+            }
+            if dirty {
+                self.publish();
+            }
+        }
+    }
+
+    /// Takes one event; whether a new Snapshot is needed.
+    fn take(&mut self, event: Event) -> bool {
+        match event {
+            Event::Resources(resources) => {
+                self.resources = Some(resources);
+                self.rebuild();
+            }
+            Event::Settings(settings, tokens) => {
+                self.state.access.store(Arc::new(Access::new(&self.own, &settings, &tokens)));
+                if settings.egress != self.settings.egress {
+                    self.external = external(&settings);
+                    self.external_generation += 1;
+                }
+                self.settings = settings;
+                self.rebuild();
+            }
+            Event::Placements(placements) => {
+                self.placements = placements;
+                self.reconcile();
+            }
+            Event::Wake(key) => {
+                if let Some(slot) = self.slots.get(&key) {
+                    slot.wake.notify_one();
+                }
+                return false;
+            }
+            Event::Polled(polled) => return self.polled(polled),
+        }
+        true
+    }
+
+    fn rebuild(&mut self) {
+        if let Some(resources) = &self.resources {
+            self.catalog = Arc::new(Catalog::build(resources, Arc::clone(&self.settings), &self.own.namespace));
+            self.reconcile();
+        }
+    }
+
+    /// Starts, replaces and stops upstreams so that they are those of the Catalog.
+    fn reconcile(&mut self) {
+        let catalog = Arc::clone(&self.catalog);
+        let mut before = std::mem::take(&mut self.slots);
+        for config in &catalog.connectors {
+            let source = self.source(config);
+            let slot = match before.remove(&config.key) {
+                Some(slot) if slot.source == source && same_poll(&slot.config, config) => self.keep(slot, config),
+                _ => self.start(config, source),
+            };
+            self.slots.insert(config.key.clone(), slot);
+        }
+        let served: Vec<&str> = catalog.connectors.iter().map(|config| config.id.as_str()).collect();
+        for slot in before.values().filter(|slot| !served.contains(&slot.config.id.as_str())) {
+            self.state.metrics.forget(slot.config.id.as_str());
+        }
+    }
+
+    fn source(&self, config: &ConnectorConfig) -> LinkSource {
+        let limits = (self.settings.limits.max_response_bytes, self.settings.limits.max_tools);
+        match &config.place {
+            Place::Service { .. } => LinkSource::Service(self.placements.get(&config.key).cloned(), limits),
+            Place::Url(uri) => LinkSource::Url(uri.clone(), self.external_generation, limits),
+        }
+    }
+
+    /// The same upstream under a changed configuration: its tools may be hidden or named differently now.
+    fn keep(&self, mut slot: Slot, config: &ConnectorConfig) -> Slot {
+        if slot.config != *config {
+            slot.config = config.clone();
+            slot.tools = Arc::new(Toolset::build(config, &slot.definitions));
+            slot.meter = self.state.metrics.meter(config.id.as_str());
+        }
+        slot
+    }
+
+    fn start(&mut self, config: &ConnectorConfig, source: LinkSource) -> Slot {
+        self.epoch += 1;
+        let (link, (max_answer, max_tools)) = match &source {
+            LinkSource::Service(Some(placement), limits) => {
+                let (endpoint, token) = (placement.endpoint.clone(), Arc::clone(&placement.token));
+                (Link::Service { client: self.cluster.clone(), endpoint, credential: Credential::Service(token) }, *limits)
+            }
+            LinkSource::Service(None, limits) => (Link::Absent("its Service is not there yet".to_owned()), *limits),
+            LinkSource::Url(uri, _, limits) => (Link::Url { client: self.external.clone(), uri: uri.clone() }, *limits),
+        };
+        let upstream = Upstream::new(link, Limits { max_answer, max_tools });
+        let wake = Arc::new(Notify::new());
+        let poller = poll::Poller {
+            key: config.key.clone(),
+            epoch: self.epoch,
+            upstream: Arc::clone(&upstream),
+            period: config.period,
+            timeout: config.poll_timeout,
+            wake: Arc::clone(&wake),
+            events: self.events.clone(),
+        };
+        Slot {
+            epoch: self.epoch,
+            config: config.clone(),
+            source,
+            upstream,
+            definitions: Arc::default(),
+            tools: Arc::default(),
+            health: Health::Pending,
+            meter: self.state.metrics.meter(config.id.as_str()),
+            wake,
+            _poller: AbortOnDropHandle::new(tokio::spawn(poller.run())),
+        }
+    }
+
+    fn polled(&mut self, polled: poll::Polled) -> bool {
+        // A poller that was stopped may have had its say already.
+        let Some(slot) = self.slots.get_mut(&polled.key).filter(|slot| slot.epoch == polled.epoch) else { return false };
+        let id = slot.config.id.as_str();
+        match polled.outcome {
+            Ok(definitions) => {
+                slot.tools = Arc::new(Toolset::build(&slot.config, &definitions));
+                slot.definitions = definitions;
+                slot.health = Health::Registered;
+                slot.meter.polled(Some(slot.tools.len()));
+                tracing::info!(connector = id, tools = slot.tools.len(), digest = slot.tools.digest, "connector registered");
+                for (tool, hash) in &slot.tools.quarantined {
+                    tracing::warn!(connector = id, tool, hash, "tool is in quarantine: its texts carry hidden characters");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(connector = id, reason = error.reason(), %error, "connector unregistered");
+                slot.meter.polled(None);
+                slot.health = Health::Unavailable { reason: error.reason(), outside: error.outside(), inside: error.to_string() };
+            }
+        }
+        true
+    }
+
+    fn publish(&self) {
+        let entries = self.slots.values().map(|slot| {
+            Arc::new(Entry {
+                config: slot.config.clone(),
+                upstream: Arc::clone(&slot.upstream),
+                tools: Arc::clone(&slot.tools),
+                health: slot.health.clone(),
+                meter: slot.meter.clone(),
+            })
+        });
+        self.state.snapshot.store(Arc::new(Snapshot::new(Arc::clone(&self.catalog), entries.collect())));
+        if self.resources.is_some() {
+            self.state.loaded.store(true, Ordering::Release);
+        }
+        self.changed.notify_waiters();
+    }
+}
+
+fn same_poll(a: &ConnectorConfig, b: &ConnectorConfig) -> bool {
+    (a.period, a.poll_timeout, &a.uid) == (b.period, b.poll_timeout, &b.uid)
+}
+
+fn external(settings: &Settings) -> Result<ExternalClient, EgressError> {
+    let policy = EgressPolicy::new(settings.egress.clone()).map_err(|error| {
+        tracing::error!(%error, "egress settings cannot be used: remote connectors are closed");
+        EgressError::Url("egress settings cannot be used")
+    })?;
+    ExternalClient::new(policy, Reach::Admin)
+}

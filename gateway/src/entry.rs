@@ -1,0 +1,4 @@
+//! The ways in. Each only reads its request, runs the pipeline, and writes the answer.
+
+pub(crate) mod mcp;
+pub(crate) mod probes;

@@ -1,0 +1,227 @@
+//! `/v1/mcp` and `/v1/mcp/<id>`: one POST, one JSON-RPC message, both eras of the protocol.
+
+use crate::era::{self, Era};
+use crate::error::Failure;
+use crate::metrics::method_class;
+use crate::pipeline::authz::Scope;
+use crate::raw::RawObject;
+use crate::snapshot::{Identity, Snapshot, View};
+use crate::state::State as Gateway;
+use aperium_core::id::ConnectorId;
+use aperium_platform::body::{self, BodyError};
+use axum::Extension;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode, header};
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::time::Duration;
+
+mod call;
+pub(crate) mod envelope;
+mod lifecycle;
+mod list;
+
+use envelope::{EnvelopeError, Message};
+
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+type Caller = Extension<Arc<Identity>>;
+
+/// `POST /v1/mcp`: the tools of all connectors.
+pub(crate) async fn aggregate(State(gateway): State<Arc<Gateway>>, Extension(identity): Caller, request: Request) -> Response {
+    let snapshot = gateway.snapshot.load_full();
+    match snapshot.view(&identity) {
+        Ok(view) => serve(&gateway, Context { snapshot, view, scope: Scope::Aggregate }, request).await,
+        Err(_) => gateway.refuse(&Failure::NoRole),
+    }
+}
+
+/// `POST /v1/mcp/<id>`: the tools of one connector under their own names. A connector that the caller is granted
+/// nothing on answers like one that does not exist.
+pub(crate) async fn single(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    Extension(identity): Caller,
+    request: Request,
+) -> Response {
+    let snapshot = gateway.snapshot.load_full();
+    let view = match snapshot.view(&identity) {
+        Ok(view) => view,
+        Err(_) => return gateway.refuse(&Failure::NoRole),
+    };
+    let position = ConnectorId::any(&id).ok().and_then(|id| snapshot.position(&id));
+    let concerned = position.filter(|position| snapshot.at(*position).is_some_and(|entry| view.concerns(*position, entry)));
+    match concerned {
+        Some(position) => serve(&gateway, Context { snapshot, view, scope: Scope::One(position) }, request).await,
+        None => gateway.refuse(&Failure::NotFound),
+    }
+}
+
+/// What a message is served with: one Snapshot from beginning to end.
+#[derive(Debug)]
+struct Context {
+    snapshot: Arc<Snapshot>,
+    view: Arc<View>,
+    scope: Scope,
+}
+
+/// Which forms of answer the client takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Accepts {
+    json: bool,
+    events: bool,
+}
+
+async fn serve(gateway: &Gateway, context: Context, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let limit = gateway.access.load().max_request_bytes;
+    let body = match head(&parts.headers) {
+        Ok(_) => body::read(body, limit, BODY_TIME).await.map_err(|error| unread(&error)),
+        Err(failure) => Err(failure),
+    };
+    let body = match body {
+        Ok(body) => body,
+        Err(failure) => return gateway.refuse(&failure),
+    };
+    match envelope::parse(&body) {
+        Ok(Message::Request { id, method, params }) => {
+            let message = Incoming { id, method: &method, params, headers: &parts.headers };
+            dispatch(gateway, &context, message).await
+        }
+        Ok(message) => unanswered(gateway, &parts.headers, &message),
+        Err(error) => {
+            let failure = match error {
+                EnvelopeError::Json(_) => Failure::Parse(error.to_string()),
+                EnvelopeError::Message(what) => Failure::InvalidRequest(what),
+            };
+            gateway.metrics.request("none", failure.outcome());
+            let id = if matches!(failure, Failure::InvalidRequest(_)) { envelope::id_of(&body) } else { None };
+            failure.respond(id.as_deref(), false)
+        }
+    }
+}
+
+fn unread(error: &BodyError) -> Failure {
+    match error {
+        BodyError::TooLarge { limit } => Failure::TooLarge(*limit),
+        other => Failure::Body(other.status()),
+    }
+}
+
+/// Checks what can be checked before a byte of the body is read.
+fn head(headers: &HeaderMap) -> Result<Accepts, Failure> {
+    if !body::is_json(headers) {
+        return Err(Failure::MediaType);
+    }
+    let accepts = accepts(headers);
+    if accepts.json || accepts.events { Ok(accepts) } else { Err(Failure::NotAcceptable) }
+}
+
+/// No `Accept`, and wildcards, mean JSON: events are for those who name them.
+fn accepts(headers: &HeaderMap) -> Accepts {
+    let mut accepts = Accepts { json: !headers.contains_key(header::ACCEPT), events: false };
+    for value in headers.get_all(header::ACCEPT) {
+        for item in value.to_str().unwrap_or_default().split(',') {
+            let mut parts = item.split(';').map(str::trim);
+            let kind = parts.next().unwrap_or_default();
+            if parts.any(|part| part == "q=0") {
+                continue;
+            }
+            if ["application/json", "application/*", "*/*"].iter().any(|known| kind.eq_ignore_ascii_case(known)) {
+                accepts.json = true;
+            }
+            accepts.events |= kind.eq_ignore_ascii_case("text/event-stream");
+        }
+    }
+    accepts
+}
+
+/// Notifications, and answers to requests that nobody made.
+fn unanswered(gateway: &Gateway, headers: &HeaderMap, message: &Message<'_>) -> Response {
+    let outcome = match message {
+        Message::Response => match era::of_notification(headers) {
+            Ok(Era::Stateless) => Err(Failure::InvalidRequest("this version has no responses of clients")),
+            Ok(Era::Legacy) => Ok(()),
+            Err(failure) => Err(failure),
+        },
+        _ => era::of_notification(headers).map(drop),
+    };
+    gateway.metrics.request("notification", outcome.as_ref().map_or_else(Failure::outcome, |()| "ok"));
+    match outcome {
+        Ok(()) => {
+            let mut response = Response::default();
+            *response.status_mut() = StatusCode::ACCEPTED;
+            response
+        }
+        Err(failure) => failure.respond(None, true),
+    }
+}
+
+/// One request, read.
+#[derive(Debug, Clone, Copy)]
+struct Incoming<'a> {
+    id: &'a RawValue,
+    method: &'a str,
+    params: Option<&'a RawValue>,
+    headers: &'a HeaderMap,
+}
+
+async fn dispatch(gateway: &Gateway, context: &Context, message: Incoming<'_>) -> Response {
+    let params = message.params.map(|params| RawObject::parse(params.get())).transpose();
+    let class = method_class(message.method);
+    let (params, era) = match params {
+        Ok(params) => match era::decide(message.headers, message.method, params.as_ref()) {
+            Ok(era) => (params, era),
+            Err(failure) => return refuse(gateway, class, message.id, &failure, Era::Stateless),
+        },
+        Err(_) => return refuse(gateway, class, message.id, &Failure::InvalidRequest("`params` must be an object"), Era::Legacy),
+    };
+    let answered = match (message.method, era) {
+        ("tools/call", _) => call::call(gateway, context, message, params.as_ref(), era).await,
+        ("tools/list", _) => list::tools(context, message.id, params.as_ref(), era),
+        ("server/discover", Era::Stateless) => Ok(lifecycle::discover(message.id)),
+        ("initialize", Era::Legacy) => lifecycle::initialize(message.id, params.as_ref()),
+        ("ping", Era::Legacy) => Ok(lifecycle::pong(message.id)),
+        (method, _) => Err(Failure::MethodNotFound(method.chars().filter(|c| !c.is_control()).take(128).collect())),
+    };
+    match answered {
+        Ok(response) => {
+            // Calls count themselves: what became of them is known when their last byte is sent.
+            if class != "tools/call" {
+                gateway.metrics.request(class, "ok");
+            }
+            response
+        }
+        Err(failure) => refuse(gateway, class, message.id, &failure, era),
+    }
+}
+
+fn refuse(gateway: &Gateway, class: &'static str, id: &RawValue, failure: &Failure, era: Era) -> Response {
+    gateway.metrics.request(class, failure.outcome());
+    failure.respond(Some(id), era == Era::Stateless)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn events_are_for_those_who_name_them() {
+        let ask = |value: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = value {
+                headers.insert(header::ACCEPT, HeaderValue::from_str(value).unwrap());
+            }
+            let Accepts { json, events } = accepts(&headers);
+            (json, events)
+        };
+        assert_eq!(ask(None), (true, false));
+        assert_eq!(ask(Some("*/*")), (true, false), "curl");
+        assert_eq!(ask(Some("application/json, text/event-stream")), (true, true));
+        assert_eq!(ask(Some("Text/Event-Stream;q=0.9")), (false, true));
+        assert_eq!(ask(Some("text/html, application/json;q=0")), (false, false));
+    }
+}

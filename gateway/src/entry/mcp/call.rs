@@ -1,0 +1,251 @@
+//! `tools/call`: authz → route → credential → upstream, and the answer back as JSON or as events.
+
+use super::{Accepts, Context, Incoming, accepts};
+use crate::era::Era;
+use crate::error::{self, Failure, json, rpc_result};
+use crate::metrics::{Meter, Metrics};
+use crate::pipeline::authz::{self, Decision, Permit};
+use crate::pipeline::route::Target;
+use crate::pipeline::upstream::relay::{self, Call, Relay, Reply};
+use crate::pipeline::upstream::{Along, UpstreamError, sse};
+use crate::raw::RawObject;
+use crate::snapshot::{Entry, Health};
+use crate::state::State as Gateway;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Calls one tool.
+pub(super) async fn call(
+    gateway: &Gateway,
+    context: &Context,
+    message: Incoming<'_>,
+    params: Option<&RawObject<'_>>,
+    era: Era,
+) -> Result<Response, Failure> {
+    let params = params.ok_or_else(|| Failure::InvalidParams("a tool's name is missing".to_owned()))?;
+    let name = params.text("name").ok_or_else(|| Failure::InvalidParams("`name` must be a string".to_owned()))?;
+    if params.get("arguments").is_some_and(|arguments| !arguments.get().starts_with('{')) {
+        return Err(Failure::InvalidParams("`arguments` must be an object".to_owned()));
+    }
+    let request_id = request_id(message.headers);
+    let permit = match authz::call(&context.snapshot, &context.view, context.scope, &name)? {
+        Decision::Permitted(permit) => permit,
+        Decision::Unavailable(entry) => {
+            gateway.metrics.request("tools/call", "unavailable");
+            return Ok(tool_failure(message.id, &not_discovered(&entry, request_id), request_id));
+        }
+    };
+    let target = Target::of(&permit).ok_or_else(|| Failure::UnknownTool(name.to_string()))?;
+    let mut record = Record::start(gateway, &permit, request_id);
+    let call = Call {
+        tool: target.tool(),
+        params,
+        id: message.id,
+        era,
+        along: along(message.headers),
+        timeout: target.timeout(),
+    };
+    match attempt(&target, &call).await {
+        Ok(relay) => Ok(answer(relay, record, message, &permit, accepts(message.headers)).await),
+        Err(error) => {
+            let failed = failure(&permit, &error, request_id);
+            record.end(failed.outcome, Some(&error));
+            Ok(tool_failure(message.id, &failed, request_id))
+        }
+    }
+}
+
+/// Sends the call; a second time only where an admin allows it and nothing was sent the first time.
+async fn attempt(target: &Target, call: &Call<'_>) -> Result<Relay, UpstreamError> {
+    let mut attempt = 1;
+    loop {
+        match relay::send(target.upstream(), call).await {
+            Err(error) if error.before_send() && attempt < target.attempts() => attempt += 1,
+            other => return other,
+        }
+    }
+}
+
+/// The answer: JSON where the first message is the last, events where more come and the client takes them.
+async fn answer(mut relay: Relay, mut record: Record, message: Incoming<'_>, permit: &Permit, accepts: Accepts) -> Response {
+    let first = if accepts.events { relay.next().await } else { relay.last_reply().await };
+    match first {
+        Ok(reply) if reply.last && accepts.json => {
+            record.end(reply.outcome, None);
+            json(reply.status, reply.body)
+        }
+        Ok(reply) => {
+            let id = message.id.to_owned();
+            events(Stream { relay, record, first: Some(reply), id, connector: permit.connector().config.id.to_string() })
+        }
+        Err(error) => {
+            let failed = failure(permit, &error, &record.request_id);
+            record.end(failed.outcome, Some(&error));
+            tool_failure(message.id, &failed, &record.request_id)
+        }
+    }
+}
+
+/// A call whose answer is sent as events.
+struct Stream {
+    relay: Relay,
+    record: Record,
+    first: Option<Reply>,
+    id: Box<RawValue>,
+    connector: String,
+}
+
+/// How long a stream may be silent before a comment keeps proxies from closing it.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+fn events(stream: Stream) -> Response {
+    let frames = futures::stream::unfold(Some(stream), |state| async move {
+        let mut stream = state?;
+        let reply = match stream.first.take() {
+            Some(reply) => Ok(reply),
+            None => match tokio::time::timeout(KEEP_ALIVE, stream.relay.next()).await {
+                Ok(reply) => reply,
+                Err(_) => return Some((Ok::<_, std::convert::Infallible>(Bytes::from_static(b": keep-alive\n\n")), Some(stream))),
+            },
+        };
+        match reply {
+            Ok(reply) => {
+                let event = sse::write_event(&reply.body);
+                if reply.last {
+                    stream.record.end(reply.outcome, None);
+                    return Some((Ok(event), None));
+                }
+                Some((Ok(event), Some(stream)))
+            }
+            Err(error) => {
+                let failed = unavailable(&stream.connector, &error, &stream.record.request_id);
+                stream.record.end(failed.outcome, Some(&error));
+                let result = error::tool_error(failed.code, &failed.message, &stream.record.request_id);
+                Some((Ok(sse::write_event(&rpc_result(&stream.id, &result))), None))
+            }
+        }
+    });
+    let mut response = Response::new(Body::from_stream(frames));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Proxies that buffer would hold progress back until it is worthless.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// A failure as the caller reads it.
+struct Failed {
+    code: &'static str,
+    message: String,
+    outcome: &'static str,
+}
+
+fn failure(permit: &Permit, error: &UpstreamError, request_id: &str) -> Failed {
+    unavailable(permit.connector().config.id.as_str(), error, request_id)
+}
+
+fn unavailable(connector: &str, error: &UpstreamError, request_id: &str) -> Failed {
+    let why = error.outside();
+    if error.outcome_unknown() {
+        // The call may have been carried out: a model must not take this for "nothing happened".
+        let message = format!("connector {connector} is unavailable ({why}), the outcome of the call is unknown, request id {request_id}");
+        return Failed { code: "outcome_unknown", message, outcome: "outcome_unknown" };
+    }
+    let message = format!("connector {connector} is unavailable ({why}), request id {request_id}");
+    Failed { code: "upstream_unavailable", message, outcome: "unavailable" }
+}
+
+fn not_discovered(entry: &Entry, request_id: &str) -> Failed {
+    let why = match &entry.health {
+        Health::Unavailable { outside, .. } => outside.as_str(),
+        _ => "not discovered yet",
+    };
+    let message = format!("connector {} is unavailable ({why}), request id {request_id}", entry.config.id);
+    Failed { code: "upstream_unavailable", message, outcome: "unavailable" }
+}
+
+fn tool_failure(id: &RawValue, failed: &Failed, request_id: &str) -> Response {
+    json(StatusCode::OK, rpc_result(id, &error::tool_error(failed.code, &failed.message, request_id)))
+}
+
+/// The id that the request-id layer has put into the headers.
+fn request_id(headers: &HeaderMap) -> &str {
+    headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default()
+}
+
+/// What goes along: by name, so that nothing else can.
+fn along(headers: &HeaderMap) -> Along {
+    const NAMED: [HeaderName; 3] = [
+        HeaderName::from_static("x-request-id"),
+        HeaderName::from_static("traceparent"),
+        HeaderName::from_static("tracestate"),
+    ];
+    let mut along = Along::default();
+    for name in NAMED {
+        if let Some(value) = headers.get(&name) {
+            along.headers.push((name, value.clone()));
+        }
+    }
+    // Headers that repeat arguments: an upstream that asks for them checks them against the body.
+    let params = headers.iter().filter(|(name, _)| name.as_str().starts_with("mcp-param-"));
+    along.headers.extend(params.map(|(name, value)| (name.clone(), value.clone())));
+    along
+}
+
+/// Counts and logs a call once, whatever becomes of it; a client that leaves is an outcome too.
+struct Record {
+    metrics: Arc<Metrics>,
+    meter: Meter,
+    started: Instant,
+    connector: String,
+    tool: Box<str>,
+    caller: String,
+    grant: Box<str>,
+    request_id: String,
+    ended: bool,
+}
+
+impl Record {
+    fn start(gateway: &Gateway, permit: &Permit, request_id: &str) -> Self {
+        Self {
+            metrics: Arc::clone(&gateway.metrics),
+            meter: permit.connector().meter.clone(),
+            started: Instant::now(),
+            connector: permit.connector().config.id.to_string(),
+            tool: permit.tool().map(|tool| tool.name.clone()).unwrap_or_default(),
+            caller: permit.identity().caller.principal.to_string(),
+            grant: permit.grant().into(),
+            request_id: request_id.to_owned(),
+            ended: false,
+        }
+    }
+
+    fn end(&mut self, outcome: &'static str, error: Option<&UpstreamError>) {
+        self.ended = true;
+        let took = self.started.elapsed();
+        self.metrics.request("tools/call", outcome);
+        self.meter.called(took);
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let Self { connector, tool, caller, grant, request_id, .. } = self;
+        if let Some(error) = error {
+            let reason = error.reason();
+            tracing::warn!(%request_id, %connector, %tool, %caller, %grant, outcome, took_ms, reason, %error, "tool call failed");
+        } else {
+            tracing::debug!(%request_id, %connector, %tool, %caller, %grant, outcome, took_ms, "tool call");
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end("cancelled", None);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What the gateway answers about itself: its own versions and capabilities, never those of an upstream.
+
+use crate::era::{self, META_SERVER, is_legacy};
+use crate::error::{Failure, SUPPORTED_VERSIONS, json, rpc_result};
+use crate::pipeline::upstream::translate::identity;
+use crate::raw::RawObject;
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::value::RawValue;
+
+/// Tools are what is served; the list changes without being announced.
+const CAPABILITIES: &str = r#"{"tools":{}}"#;
+const INSTRUCTIONS: &str = "Tools of the systems that you were granted. Names start with the id of their connector.";
+
+/// `server/discover` (2026-07-28).
+pub(super) fn discover(id: &RawValue) -> Response {
+    let versions = serde_json::Value::from(SUPPORTED_VERSIONS.to_vec());
+    let result = format!(
+        r#"{{"resultType":"complete","supportedVersions":{versions},"capabilities":{CAPABILITIES},"instructions":"{INSTRUCTIONS}","ttlMs":60000,"cacheScope":"private","_meta":{{"{META_SERVER}":{}}}}}"#,
+        identity()
+    );
+    json(StatusCode::OK, rpc_result(id, result.as_bytes()))
+}
+
+/// `initialize`: the version that was asked for where it is known, else the newest that has `initialize`.
+///
+/// No session comes of it: every request stands for itself.
+pub(super) fn initialize(id: &RawValue, params: Option<&RawObject<'_>>) -> Result<Response, Failure> {
+    let asked = params.and_then(|params| params.text("protocolVersion"));
+    let asked = asked.ok_or_else(|| Failure::InvalidParams("protocolVersion must be a string".to_owned()))?;
+    let version = if is_legacy(&asked) { &*asked } else { era::NEWEST_LEGACY };
+    let result = format!(
+        r#"{{"protocolVersion":"{version}","capabilities":{CAPABILITIES},"serverInfo":{},"instructions":"{INSTRUCTIONS}"}}"#,
+        identity()
+    );
+    Ok(json(StatusCode::OK, rpc_result(id, result.as_bytes())))
+}
+
+/// `ping`.
+pub(super) fn pong(id: &RawValue) -> Response {
+    json(StatusCode::OK, rpc_result(id, b"{}"))
+}

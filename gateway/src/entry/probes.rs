@@ -1,0 +1,43 @@
+//! `/readyz` and `/metrics` of the admin listener.
+
+use crate::snapshot::Health;
+use crate::state::State as Gateway;
+use aperium_platform::probes::{Check, Readiness};
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Ready once the Catalog was read. A connector that is down is told, and never makes the gateway unready.
+pub(crate) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Response {
+    let catalog = if gateway.loaded.load(Ordering::Acquire) {
+        Check::ok("configuration is loaded")
+    } else {
+        Check::failed("Pending", "configuration is not loaded yet")
+    };
+    let snapshot = gateway.snapshot.load();
+    let mut connectors = serde_json::Map::new();
+    for entry in snapshot.connectors() {
+        let told = match &entry.health {
+            Health::Pending => json!({ "available": false, "reason": "Pending" }),
+            Health::Registered => json!({ "available": true, "tools": entry.tools.len() }),
+            Health::Unavailable { reason, outside, .. } => {
+                json!({ "available": false, "reason": reason, "message": outside })
+            }
+        };
+        connectors.insert(entry.config.id.to_string(), told);
+    }
+    let unavailable: Vec<String> =
+        snapshot.connectors().iter().filter(|entry| !entry.registered()).map(|entry| entry.config.id.to_string()).collect();
+    Readiness::new()
+        .check("catalog", catalog)
+        .fact("connectors", connectors)
+        .fact("unavailable", unavailable)
+        .into_response()
+}
+
+/// All metrics.
+pub(crate) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
+    gateway.metrics.scrape()
+}

@@ -1,0 +1,264 @@
+//! The one map from failures to HTTP and JSON-RPC.
+//!
+//! Every failure has an outside message (what the caller reads: nothing about other callers, grants, addresses or
+//! credentials) and, where there is more to say, an inside message (what the log reads). A denied tool is the same
+//! variant as an unknown one, so the two cannot differ by a byte.
+
+use crate::raw::RawWriter;
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use serde_json::value::RawValue;
+
+/// Versions of the protocol that the gateway speaks with clients, newest first.
+pub(crate) const SUPPORTED_VERSIONS: [&str; 5] = ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+
+/// Why a request is not served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Failure {
+    // Before a caller is known: answered as plain HTTP.
+    /// Not exactly one `Host` that this gateway is reached under.
+    #[error("host not allowed")]
+    Host,
+    /// A web page of an origin that is not listed.
+    #[error("origin not allowed")]
+    Origin,
+    /// A header that only a delegate may send.
+    #[error("header {0} is not accepted here")]
+    InternalHeader(String),
+    /// No token, or none that is accepted.
+    #[error("unauthorized")]
+    Unauthenticated {
+        /// Whether a token came with the request.
+        presented: bool,
+    },
+    /// Tokens cannot be checked at the moment.
+    #[error("authentication is temporarily unavailable")]
+    AuthenticationDown(String),
+    /// No Grant matches the caller at all.
+    #[error("access denied: no role granted")]
+    NoRole,
+    /// No such path, or a connector that the caller is granted nothing on.
+    #[error("not found")]
+    NotFound,
+    /// The path takes POST only.
+    #[error("method not allowed")]
+    Method,
+    // A caller is known, a message is not: JSON-RPC without an id.
+    /// The body is not `application/json`.
+    #[error("Content-Type must be application/json")]
+    MediaType,
+    /// The client takes neither JSON nor an event stream.
+    #[error("Accept must allow application/json or text/event-stream")]
+    NotAcceptable,
+    /// The body is larger than the limit.
+    #[error("request body holds more than {0} bytes")]
+    TooLarge(usize),
+    /// The body did not arrive, or not in time.
+    #[error("request body could not be read")]
+    Body(StatusCode),
+    /// Not JSON.
+    #[error("{0}")]
+    Parse(String),
+    /// JSON, but no message.
+    #[error("{0}")]
+    InvalidRequest(&'static str),
+    // A message is known: JSON-RPC with its id.
+    /// The method is not served.
+    #[error("Method not found: {0}")]
+    MethodNotFound(String),
+    /// The parameters are no good.
+    #[error("Invalid params: {0}")]
+    InvalidParams(String),
+    /// A field of `_meta` that the stateless protocol needs is missing.
+    #[error("Invalid params: request _meta must hold {0}")]
+    MissingMeta(&'static str),
+    /// A header says something else than the body.
+    #[error("Header mismatch: {0}")]
+    HeaderMismatch(String),
+    /// A version of the protocol that is not spoken here.
+    #[error("Unsupported protocol version")]
+    UnsupportedVersion(String),
+    /// The tool does not exist, or the caller may not use it: the same answer.
+    #[error("Unknown tool: {0}")]
+    UnknownTool(String),
+}
+
+impl Failure {
+    /// The outcome in metrics: a closed set.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Host | Self::Origin | Self::InternalHeader(_) => "refused",
+            Self::Unauthenticated { .. } => "unauthenticated",
+            Self::AuthenticationDown(_) => "authentication_down",
+            Self::NoRole => "no_role",
+            Self::UnknownTool(_) => "unknown_tool",
+            Self::NotFound | Self::MethodNotFound(_) | Self::Method => "not_found",
+            _ => "invalid",
+        }
+    }
+
+    /// What only the log says.
+    pub(crate) fn inside(&self) -> Option<&str> {
+        match self {
+            Self::AuthenticationDown(cause) => Some(cause),
+            _ => None,
+        }
+    }
+
+    fn status(&self, stateless: bool) -> StatusCode {
+        match self {
+            Self::Host | Self::Origin | Self::NoRole => StatusCode::FORBIDDEN,
+            Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
+            Self::AuthenticationDown(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(status) => *status,
+            Self::InternalHeader(_)
+            | Self::Parse(_)
+            | Self::InvalidRequest(_)
+            | Self::MissingMeta(_)
+            | Self::HeaderMismatch(_)
+            | Self::UnsupportedVersion(_) => StatusCode::BAD_REQUEST,
+            // The stateless protocol maps an unknown method to 404; the older ones answer within a 200.
+            Self::MethodNotFound(_) if stateless => StatusCode::NOT_FOUND,
+            Self::MethodNotFound(_) | Self::InvalidParams(_) | Self::UnknownTool(_) => StatusCode::OK,
+        }
+    }
+
+    /// The JSON-RPC code; `None` for what is answered as plain HTTP.
+    fn code(&self) -> Option<i32> {
+        match self {
+            Self::Host
+            | Self::Origin
+            | Self::InternalHeader(_)
+            | Self::Unauthenticated { .. }
+            | Self::AuthenticationDown(_)
+            | Self::NoRole
+            | Self::NotFound
+            | Self::Method => None,
+            Self::Parse(_) => Some(-32700),
+            Self::MediaType | Self::NotAcceptable | Self::TooLarge(_) | Self::Body(_) | Self::InvalidRequest(_) => Some(-32600),
+            Self::MethodNotFound(_) => Some(-32601),
+            Self::InvalidParams(_) | Self::MissingMeta(_) | Self::UnknownTool(_) => Some(-32602),
+            Self::HeaderMismatch(_) => Some(-32020),
+            Self::UnsupportedVersion(_) => Some(-32022),
+        }
+    }
+
+    /// The answer. `stateless`: the message came under the stateless protocol.
+    pub(crate) fn respond(&self, id: Option<&RawValue>, stateless: bool) -> Response {
+        let message = self.to_string();
+        let body = match self.code() {
+            None => {
+                let mut writer = RawWriter::object(64);
+                writer.text("error", &message);
+                writer.finish()
+            }
+            Some(code) => {
+                let mut error = RawWriter::object(96);
+                error.raw("code", &code.to_string()).text("message", &message);
+                if let Self::UnsupportedVersion(requested) = self {
+                    let data = serde_json::json!({ "supported": SUPPORTED_VERSIONS, "requested": requested });
+                    error.raw("data", &data.to_string());
+                }
+                rpc_error(id, &error.finish())
+            }
+        };
+        let mut response = json(self.status(stateless), body);
+        self.add_headers(response.headers_mut());
+        response
+    }
+
+    fn add_headers(&self, headers: &mut http::HeaderMap) {
+        let (name, value) = match self {
+            Self::Unauthenticated { presented: false } => (header::WWW_AUTHENTICATE, "Bearer"),
+            // RFC 6750 §3.1.
+            Self::Unauthenticated { presented: true } => (header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\""),
+            Self::Method => (header::ALLOW, "POST"),
+            Self::AuthenticationDown(_) => (header::RETRY_AFTER, "5"),
+            _ => return,
+        };
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// A JSON-RPC error message around an error object.
+pub(crate) fn rpc_error(id: Option<&RawValue>, error: &[u8]) -> Vec<u8> {
+    let mut message = RawWriter::object(error.len() + 64);
+    message.raw("jsonrpc", "\"2.0\"").raw("id", id.map_or("null", RawValue::get)).bytes("error", error);
+    message.finish()
+}
+
+/// A JSON-RPC result message.
+pub(crate) fn rpc_result(id: &RawValue, result: &[u8]) -> Vec<u8> {
+    let mut message = RawWriter::object(result.len() + id.get().len() + 40);
+    message.raw("jsonrpc", "\"2.0\"").raw("id", id.get()).bytes("result", result);
+    message.finish()
+}
+
+/// A response that carries JSON.
+pub(crate) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A tool's own failure, as every client shows it to its model: an `isError` result.
+pub(crate) fn tool_error(code: &str, message: &str, request_id: &str) -> Vec<u8> {
+    let result = serde_json::json!({
+        "resultType": "complete",
+        "content": [{ "type": "text", "text": message }],
+        "structuredContent": { "code": code, "message": message, "request_id": request_id },
+        "isError": true,
+    });
+    result.to_string().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt as _;
+
+    async fn read(response: Response) -> (u16, serde_json::Value) {
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    #[tokio::test]
+    async fn before_a_message_is_known_failures_are_plain_http() {
+        let (status, body) = read(Failure::NoRole.respond(None, false)).await;
+        assert_eq!((status, body), (403, serde_json::json!({ "error": "access denied: no role granted" })));
+        let response = Failure::Unauthenticated { presented: true }.respond(None, false);
+        assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer error=\"invalid_token\"");
+    }
+
+    #[tokio::test]
+    async fn an_unknown_method_is_404_only_under_the_stateless_protocol() {
+        let id: Box<RawValue> = serde_json::from_str("\"a\"").unwrap();
+        let failure = Failure::MethodNotFound("x".into());
+        let (status, body) = read(failure.respond(Some(&id), true)).await;
+        assert_eq!((status, &body["id"], &body["error"]["code"]), (404, &"a".into(), &(-32601).into()));
+        assert_eq!(read(failure.respond(Some(&id), false)).await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn an_unsupported_version_names_the_supported_ones_and_the_one_asked_for() {
+        let (status, body) = read(Failure::UnsupportedVersion("v9".into()).respond(None, true)).await;
+        assert_eq!((status, &body["error"]["code"]), (400, &(-32022).into()));
+        assert_eq!(body["error"]["data"]["requested"], "v9");
+        assert_eq!(body["error"]["data"]["supported"][0], "2026-07-28");
+    }
+
+    #[test]
+    fn the_cause_of_an_outage_stays_inside() {
+        let failure = Failure::AuthenticationDown("connect 10.0.0.1:443 refused".into());
+        assert!(!failure.to_string().contains("10.0.0.1"));
+        assert_eq!(failure.inside(), Some("connect 10.0.0.1:443 refused"));
+    }
+}

@@ -1,0 +1,35 @@
+//! The gateway: one place where agents and backends reach every connector, each with what it was granted.
+//!
+//! ```text
+//! request ──edge──► authn ──► authz (Permit) ──► route (Target) ──► credential ──► upstream
+//!                                │                                                    │
+//!            Snapshot ◄──discovery (folder or watch, polls)        answer, ids mapped back ──► caller
+//! ```
+//! The data path is lossless: of a message only the envelope is read, of a call only its name, `_meta` and progress
+//! token; everything else goes through as it came.
+
+mod access;
+mod app;
+mod catalog;
+mod cluster;
+pub mod config;
+mod discovery;
+mod entry;
+mod era;
+mod error;
+#[cfg(test)]
+mod fixtures;
+pub mod folder;
+mod metrics;
+mod pipeline;
+mod raw;
+mod run;
+mod settings;
+mod snapshot;
+mod state;
+
+pub use access::Own;
+pub use catalog::{ResourceKey, Resources};
+pub use config::{CatalogSource, GatewayConfig, Given, GivenService, Listeners, SettingsSource};
+pub use run::{RunError, run};
+pub use settings::SettingsFileError;

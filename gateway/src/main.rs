@@ -1,0 +1,62 @@
+//! `aperium-gateway`: arguments in, a running gateway out.
+
+mod args;
+
+use anyhow::Context as _;
+use aperium_crds::Settings;
+use aperium_gateway::{CatalogSource, GatewayConfig, Given, Listeners, Own, SettingsSource, folder, run};
+use aperium_platform::{shutdown, telemetry};
+use args::Args;
+use clap::Parser as _;
+use std::collections::HashMap;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    telemetry::init()?;
+    // Whatever was linked in beside it: there is one provider of cryptography.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let stop = shutdown::on_signal().context("signal handlers")?;
+    let listeners = listen(&args).await?;
+    let (source, _given) = source(&args).await?;
+    let own = Own { service: args.service, namespace: args.namespace, addresses: args.pod_ips, loopback: false };
+    let config = GatewayConfig {
+        settings: SettingsSource::File(args.settings),
+        source,
+        own,
+        tokens_dir: Some(args.tokens_dir),
+        listeners,
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "gateway starts");
+    run(config, stop).await?;
+    Ok(())
+}
+
+async fn listen(args: &Args) -> anyhow::Result<Listeners> {
+    let text = std::fs::read_to_string(&args.settings).with_context(|| args.settings.display().to_string())?;
+    let addresses = Settings::parse(&text).with_context(|| args.settings.display().to_string())?.listeners;
+    let bind = async |address| TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"));
+    Ok(Listeners {
+        public: bind(addresses.public).await?,
+        in_cluster: Some(bind(addresses.in_cluster).await?),
+        admin: Some(bind(addresses.admin).await?),
+    })
+}
+
+/// The sender of a folder's resources must live as long as the gateway does.
+async fn source(args: &Args) -> anyhow::Result<(CatalogSource, Option<watch::Sender<Given>>)> {
+    if let Some(path) = &args.folder {
+        let loaded = folder::load(path)?;
+        let (sender, receiver) = watch::channel(Given { resources: loaded.resources, services: HashMap::new() });
+        return Ok((CatalogSource::Given(receiver), Some(sender)));
+    }
+    let client = kube::Client::try_default().await.context("no way to the API server")?;
+    let mut namespaces = args.namespaces.clone();
+    namespaces.push(args.namespace.clone());
+    namespaces.retain(|namespace| !namespace.is_empty());
+    namespaces.sort();
+    namespaces.dedup();
+    Ok((CatalogSource::Cluster { client, namespaces, replica: args.pod_name.clone() }, None))
+}

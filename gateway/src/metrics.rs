@@ -1,0 +1,153 @@
+//! What happened → OpenMetrics. Labels come from closed sets, or are ids of Connectors.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use std::time::Duration;
+
+/// A request by what it wanted and what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Request {
+    /// A closed set: see [`method_class`].
+    method: &'static str,
+    /// A closed set: see `Failure::outcome`.
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByConnector {
+    connector: String,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct CallBuckets;
+
+impl MetricConstructor<Histogram> for CallBuckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0])
+    }
+}
+
+/// All metrics of the gateway.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    calls: Family<ByConnector, Histogram, CallBuckets>,
+    discovery_ok: Family<ByConnector, Gauge>,
+    tools: Family<ByConnector, Gauge>,
+    reloads_failed: Counter,
+}
+
+/// The metrics of one connector, looked up once.
+#[derive(Debug, Clone)]
+pub(crate) struct Meter {
+    calls: Histogram,
+    discovery_ok: Gauge,
+    tools: Gauge,
+}
+
+impl Meter {
+    /// A call took this long.
+    pub(crate) fn called(&self, took: Duration) {
+        self.calls.observe(took.as_secs_f64());
+    }
+
+    /// A poll has succeeded with this many tools, or failed.
+    pub(crate) fn polled(&self, tools: Option<usize>) {
+        self.discovery_ok.set(i64::from(tools.is_some()));
+        self.tools.set(i64::try_from(tools.unwrap_or(0)).unwrap_or(i64::MAX));
+    }
+}
+
+impl Metrics {
+    /// Registers all of them.
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("aperium_gateway");
+        let requests = Family::default();
+        let calls = Family::new_with_constructor(CallBuckets);
+        let (discovery_ok, tools) = (Family::default(), Family::default());
+        let reloads_failed = Counter::default();
+        registry.register("requests", "MCP messages by method and outcome", requests.clone());
+        registry.register_with_unit("call_duration", "Tool calls, from request to last byte", Unit::Seconds, calls.clone());
+        registry.register("discovery_ok", "1 if the last poll of the connector succeeded", discovery_ok.clone());
+        registry.register("tools", "Tools of the connector that are listed", tools.clone());
+        registry.register("reloads_failed", "Configuration that was not taken over because it is bad", reloads_failed.clone());
+        Self { registry, requests, calls, discovery_ok, tools, reloads_failed }
+    }
+
+    /// The answer to a scrape.
+    pub(crate) fn scrape(&self) -> axum::response::Response {
+        aperium_platform::metrics::response(&self.registry)
+    }
+
+    /// A message was answered.
+    pub(crate) fn request(&self, method: &'static str, outcome: &'static str) {
+        self.requests.get_or_create(&Request { method, outcome }).inc();
+    }
+
+    /// New configuration was bad.
+    pub(crate) fn reload_failed(&self) {
+        self.reloads_failed.inc();
+    }
+
+    /// The metrics of a connector.
+    pub(crate) fn meter(&self, id: &str) -> Meter {
+        let label = ByConnector { connector: id.to_owned() };
+        Meter {
+            calls: self.calls.get_or_create(&label).clone(),
+            discovery_ok: self.discovery_ok.get_or_create(&label).clone(),
+            tools: self.tools.get_or_create(&label).clone(),
+        }
+    }
+
+    /// The connector is gone, and its series with it.
+    pub(crate) fn forget(&self, id: &str) {
+        let label = ByConnector { connector: id.to_owned() };
+        self.calls.remove(&label);
+        self.discovery_ok.remove(&label);
+        self.tools.remove(&label);
+    }
+}
+
+/// The label of a method: what is not served is `other`, whatever it is called.
+pub(crate) fn method_class(method: &str) -> &'static str {
+    match method {
+        "tools/call" => "tools/call",
+        "tools/list" => "tools/list",
+        "initialize" => "initialize",
+        "server/discover" => "server/discover",
+        "ping" => "ping",
+        method if method.starts_with("notifications/") => "notification",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_that_callers_make_up_share_one_label() {
+        assert_eq!(method_class("tools/call"), "tools/call");
+        assert_eq!(method_class("x".repeat(100).as_str()), "other");
+        assert_eq!(method_class("notifications/made/up"), "notification");
+    }
+
+    #[test]
+    fn a_connector_that_is_gone_leaves_no_series() {
+        let metrics = Metrics::new();
+        let text = |metrics: &Metrics| {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &metrics.registry).unwrap();
+            text
+        };
+        metrics.meter("odoo").polled(Some(3));
+        assert!(text(&metrics).contains("aperium_gateway_tools{connector=\"odoo\"} 3"));
+        metrics.forget("odoo");
+        assert!(!text(&metrics).contains("odoo"));
+    }
+}

@@ -1,0 +1,128 @@
+//! Static platform tokens: only their hashes are known here, in the settings or in one file per client.
+
+use crate::snapshot::Identity;
+use aperium_core::caller::{Caller, Principal};
+use aperium_crds::settings::{StaticClient, is_hash};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use subtle::ConstantTimeEq as _;
+
+/// What the tokens folder holds: client name → hashes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TokenFiles(BTreeMap<String, Vec<String>>);
+
+/// The most bytes of a token file that are read; two hashes take 144.
+const MAX_FILE: u64 = 4096;
+
+impl TokenFiles {
+    /// Reads the files of the clients that have no hash in the settings. A file that is missing or malformed means
+    /// that the client cannot get in, and is logged.
+    pub(crate) fn read(folder: Option<&Path>, clients: &[StaticClient]) -> Self {
+        let Some(folder) = folder else { return Self::default() };
+        let without = clients.iter().filter(|client| client.sha256.is_empty());
+        Self(without.map(|client| (client.name.clone(), hashes(&folder.join(&client.name), &client.name))).collect())
+    }
+}
+
+fn hashes(path: &Path, client: &str) -> Vec<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_FILE).read_to_string(&mut text));
+    if let Err(error) = read {
+        tracing::warn!(client, %error, "token file cannot be read");
+        return Vec::new();
+    }
+    let lines: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    if lines.is_empty() || lines.len() > 2 || !lines.iter().all(|line| is_hash(line)) {
+        tracing::warn!(client, "token file must hold one or two lines of the form sha256:<64 hexadecimal digits>");
+        return Vec::new();
+    }
+    lines
+}
+
+/// All static clients, ready to compare.
+#[derive(Debug, Default)]
+pub(crate) struct Clients(Vec<([u8; 32], Arc<Identity>)>);
+
+impl Clients {
+    /// Compiles the clients of the settings; the settings were checked when they were read.
+    pub(crate) fn new(clients: &[StaticClient], files: &TokenFiles) -> Self {
+        let mut compiled = Vec::new();
+        for client in clients {
+            let identity = Identity::new(Caller {
+                principal: Principal::Client(client.name.clone()),
+                groups: client.groups.clone(),
+                tags: client.tags.clone(),
+                tenant: client.tenant.clone(),
+            });
+            let from_file = files.0.get(&client.name).map(Vec::as_slice).unwrap_or_default();
+            for hash in client.sha256.iter().chain(from_file) {
+                if let Some(digest) = digest(hash) {
+                    compiled.push((digest, Arc::clone(&identity)));
+                }
+            }
+        }
+        Self(compiled)
+    }
+
+    /// The client whose token this is. Takes the same time whichever it is, or if it is none.
+    pub(crate) fn identify(&self, token: &str) -> Option<Arc<Identity>> {
+        let presented = Sha256::digest(token.as_bytes());
+        let mut found = None;
+        for (digest, identity) in &self.0 {
+            if bool::from(digest.ct_eq(presented.as_slice())) {
+                found = Some(identity);
+            }
+        }
+        found.cloned()
+    }
+}
+
+fn digest(hash: &str) -> Option<[u8; 32]> {
+    hex::decode(hash.strip_prefix("sha256:")?).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(token: &str) -> String {
+        format!("sha256:{}", hex::encode(Sha256::digest(token.as_bytes())))
+    }
+
+    fn client(name: &str, tokens: &[&str]) -> StaticClient {
+        StaticClient {
+            name: name.into(),
+            sha256: tokens.iter().map(|token| hash(token)).collect(),
+            tenant: None,
+            groups: vec!["ops".into()],
+            tags: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_token_is_its_clients_and_nobody_elses() {
+        let clients = Clients::new(&[client("ci", &["one", "two"]), client("ide", &["three"])], &TokenFiles::default());
+        for token in ["one", "two"] {
+            assert_eq!(clients.identify(token).unwrap().caller.principal, Principal::Client("ci".into()), "both during rotation");
+        }
+        assert_eq!(clients.identify("three").unwrap().caller.groups, ["ops"]);
+        for wrong in ["", "four", &hash("one"), "one "] {
+            assert!(clients.identify(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_client_without_hashes_has_them_in_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = [client("ci", &[]), client("gone", &[]), client("bad", &[])];
+        std::fs::write(folder.path().join("ci"), format!("{}\n{}\n", hash("old"), hash("new"))).unwrap();
+        std::fs::write(folder.path().join("bad"), "hunter2\n").unwrap();
+        let clients = Clients::new(&settings, &TokenFiles::read(Some(folder.path()), &settings));
+        assert!(clients.identify("old").is_some() && clients.identify("new").is_some());
+        assert!(clients.identify("hunter2").is_none());
+        assert_eq!(clients.0.len(), 2);
+    }
+}

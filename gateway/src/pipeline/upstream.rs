@@ -1,0 +1,287 @@
+//! One upstream MCP server: what was agreed with it, and requests to it, each sent once.
+//!
+//! ```text
+//! Target, params ──translate──► POST ──link (+ credential)──► upstream
+//! caller ◄──relay── JSON or events, ids and progress tokens mapped back ◄──┘
+//! ```
+
+use crate::era::{self, Era};
+use aperium_platform::egress::EgressError;
+use arc_swap::ArcSwapOption;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use hyper::body::Incoming;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+pub(crate) mod answer;
+pub(crate) mod link;
+pub(crate) mod negotiate;
+pub(crate) mod relay;
+pub(crate) mod sse;
+pub(crate) mod translate;
+
+use link::Link;
+
+/// Why an upstream gave no usable answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum UpstreamError {
+    /// Nothing is deployed.
+    #[error("{0}")]
+    Absent(String),
+    /// The service token is not available.
+    #[error("its service token is not available")]
+    Credential,
+    /// No connection, or the exchange broke.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    /// It refused our credential.
+    #[error("it refused the credential (HTTP {0})")]
+    Refused(u16),
+    /// It answered with another HTTP error.
+    #[error("it answered with HTTP {0}")]
+    Status(u16),
+    /// Its session has ended.
+    #[error("its session had ended and is being renewed")]
+    SessionEnded,
+    /// It speaks something else than MCP.
+    #[error("it does not answer as an MCP server: {0}")]
+    Protocol(&'static str),
+    /// Its answer is larger than the limit.
+    #[error("its answer holds more than {0} bytes")]
+    TooLarge(usize),
+    /// The answer broke off.
+    #[error("its answer broke off")]
+    Broken,
+    /// No answer in time.
+    #[error("no answer in time")]
+    Timeout,
+}
+
+impl UpstreamError {
+    /// The reason for conditions and metric labels.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Absent(_) => "NotDeployed",
+            Self::Credential => "TokenMissing",
+            Self::Egress(error) => error.reason(),
+            Self::Refused(_) => "AuthFailed",
+            Self::Status(_) => "UpstreamError",
+            Self::SessionEnded => "SessionEnded",
+            Self::Protocol(_) => "NotMcp",
+            Self::TooLarge(_) => "AnswerTooLarge",
+            Self::Broken => "AnswerBroken",
+            Self::Timeout => "Timeout",
+        }
+    }
+
+    /// What a caller may read: no addresses, which belong to the log and the Connector's status.
+    pub(crate) fn outside(&self) -> String {
+        match self {
+            Self::Egress(EgressError::Connect { .. } | EgressError::ConnectTimeout { .. }) => "connection refused".to_owned(),
+            Self::Egress(EgressError::Resolve { .. } | EgressError::ResolveTimeout { .. }) => "name not resolved".to_owned(),
+            Self::Egress(EgressError::Timeout { .. }) => "no answer in time".to_owned(),
+            Self::Egress(EgressError::Send { .. }) => "connection lost".to_owned(),
+            Self::Egress(error) => error.reason().to_owned(),
+            Self::Absent(_) => "not deployed".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
+    /// Whether it is certain that nothing was sent.
+    pub(crate) fn before_send(&self) -> bool {
+        match self {
+            Self::Egress(error) => error.before_send(),
+            Self::Absent(_) | Self::Credential => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the call may have had its effect although no answer came.
+    pub(crate) fn outcome_unknown(&self) -> bool {
+        match self {
+            Self::Egress(error) => !error.before_send(),
+            Self::TooLarge(_) | Self::Broken | Self::Timeout => true,
+            _ => false,
+        }
+    }
+}
+
+/// What was agreed with an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Session {
+    /// 2026-07-28: nothing to agree on.
+    Stateless,
+    /// A version with `initialize`, and the session id where the upstream gave one.
+    Legacy {
+        /// The version.
+        version: String,
+        /// Its session.
+        id: Option<HeaderValue>,
+    },
+}
+
+impl Session {
+    /// The era of the upstream.
+    pub(crate) fn era(&self) -> Era {
+        match self {
+            Self::Stateless => Era::Stateless,
+            Self::Legacy { .. } => Era::Legacy,
+        }
+    }
+}
+
+/// What of the caller's request goes along: ids that tie logs together, and headers that repeat arguments.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Along {
+    /// `X-Request-Id`, `traceparent`, `tracestate`, `Mcp-Param-*`.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Limits of one upstream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Bytes of one answer or event.
+    pub(crate) max_answer: usize,
+    /// Tools of one list.
+    pub(crate) max_tools: usize,
+}
+
+/// One upstream. Shared by all requests to it and its poller.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    link: Link,
+    limits: Limits,
+    session: ArcSwapOption<Session>,
+    negotiating: Mutex<()>,
+    next_id: AtomicU64,
+}
+
+impl Upstream {
+    /// An upstream that nothing is known about yet.
+    pub(crate) fn new(link: Link, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            link,
+            limits,
+            session: ArcSwapOption::empty(),
+            negotiating: Mutex::new(()),
+            next_id: AtomicU64::new(1),
+        })
+    }
+
+    /// Its limits.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// A JSON-RPC id that this process has not used towards this upstream.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What was agreed with it; asks it where nothing was yet. One question at a time, however many callers wait.
+    ///
+    /// # Errors
+    /// [`UpstreamError`].
+    pub(crate) async fn session(&self) -> Result<Arc<Session>, UpstreamError> {
+        if let Some(session) = self.session.load_full() {
+            return Ok(session);
+        }
+        let _one = self.negotiating.lock().await;
+        if let Some(session) = self.session.load_full() {
+            return Ok(session);
+        }
+        let session = Arc::new(negotiate::session(self).await?);
+        self.session.store(Some(Arc::clone(&session)));
+        Ok(session)
+    }
+
+    /// Forgets what was agreed, so that the next request asks again. Another session than the given one is kept.
+    pub(crate) fn forget(&self, session: &Arc<Session>) {
+        self.session.rcu(|current| current.as_ref().filter(|current| !Arc::ptr_eq(current, session)).cloned());
+    }
+
+    /// Sends one message, once.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Refused`] for 401 and 403, [`UpstreamError::SessionEnded`] for 404 within a session, and what
+    /// the link says. Other statuses are the caller's to judge.
+    pub(crate) async fn post(&self, session: &Arc<Session>, message: Post<'_>) -> Result<Response<Incoming>, UpstreamError> {
+        let headers = message.headers(session);
+        let response = self.link.post(headers, message.body).await?;
+        match (response.status(), &**session) {
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
+                self.link.refused();
+                Err(UpstreamError::Refused(response.status().as_u16()))
+            }
+            (StatusCode::NOT_FOUND, Session::Legacy { id: Some(_), .. }) => {
+                self.forget(session);
+                Err(UpstreamError::SessionEnded)
+            }
+            _ => Ok(response),
+        }
+    }
+
+    /// Tells a legacy upstream that nobody waits for the answer any more. Closing the connection says so to others.
+    pub(crate) fn cancel(self: &Arc<Self>, session: &Arc<Session>, id: u64) {
+        if session.era() == Era::Stateless {
+            return;
+        }
+        let (upstream, session) = (Arc::clone(self), Arc::clone(session));
+        let body = format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#);
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let post = Post { body: body.into_bytes(), method: "notifications/cancelled", name: None, along: &Along::default() };
+            // Nobody waits for it, and an upstream that is gone needs no cancelling.
+            let _ = tokio::time::timeout(Duration::from_secs(5), upstream.post(&session, post)).await;
+        });
+    }
+}
+
+/// One message on its way.
+#[derive(Debug)]
+pub(crate) struct Post<'a> {
+    /// The JSON-RPC message.
+    pub(crate) body: Vec<u8>,
+    /// Its method.
+    pub(crate) method: &'a str,
+    /// The name that the stateless protocol repeats in a header.
+    pub(crate) name: Option<&'a str>,
+    /// What of the caller's request goes along.
+    pub(crate) along: &'a Along,
+}
+
+impl Post<'_> {
+    /// Made from nothing: no header of a caller is in here unless it is named in [`Along`].
+    fn headers(&self, session: &Session) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(12);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        for (name, value) in &self.along.headers {
+            headers.append(name, value.clone());
+        }
+        match session {
+            Session::Stateless => {
+                headers.insert(era::VERSION_HEADER, HeaderValue::from_static(era::STATELESS));
+                insert(&mut headers, era::METHOD_HEADER, self.method);
+                if let Some(name) = self.name {
+                    insert(&mut headers, era::NAME_HEADER, &era::encode(name));
+                }
+            }
+            Session::Legacy { version, id } => {
+                insert(&mut headers, era::VERSION_HEADER, version);
+                if let Some(id) = id {
+                    headers.insert("mcp-session-id", id.clone());
+                }
+            }
+        }
+        headers
+    }
+}
+
+fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,78 @@
+//! Which era an upstream speaks: the stateless `server/discover` first, `initialize` where it is not known.
+
+use super::answer::Outcome;
+use super::translate::{identity, own_meta};
+use super::{Along, Post, Session, Upstream, UpstreamError};
+use crate::era;
+use crate::raw::{RawObject, as_text};
+use http::HeaderValue;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+/// Agrees with an upstream on a version.
+///
+/// # Errors
+/// [`UpstreamError`]. A connection that fails, a refused credential and an overloaded server say nothing about the era.
+pub(super) async fn session(upstream: &Upstream) -> Result<Session, UpstreamError> {
+    if discover(upstream).await? { Ok(Session::Stateless) } else { initialize(upstream).await }
+}
+
+/// Whether the upstream speaks the stateless protocol.
+async fn discover(upstream: &Upstream) -> Result<bool, UpstreamError> {
+    let id = upstream.next_id();
+    let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{{"_meta":{}}}}}"#, own_meta());
+    let post = Post { body: body.into_bytes(), method: "server/discover", name: None, along: &Along::default() };
+    match upstream.ask(&Arc::new(Session::Stateless), id, post).await {
+        Ok((_, whole)) => Ok(match whole.outcome() {
+            Ok(Outcome::Result(result)) => speaks_stateless(result),
+            _ => false,
+        }),
+        // Overload is no statement about the protocol.
+        Err(error @ UpstreamError::Status(429 | 502 | 503 | 504)) => Err(error),
+        Err(UpstreamError::Status(_) | UpstreamError::Protocol(_) | UpstreamError::SessionEnded) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn speaks_stateless(result: &RawValue) -> bool {
+    let Ok(result) = RawObject::parse(result.get()) else { return false };
+    let versions = result.get("supportedVersions").and_then(|raw| serde_json::from_str::<Vec<String>>(raw.get()).ok());
+    versions.is_some_and(|versions| versions.iter().any(|version| version == era::STATELESS))
+}
+
+async fn initialize(upstream: &Upstream) -> Result<Session, UpstreamError> {
+    let id = upstream.next_id();
+    // No capabilities: what an upstream may ask of a client, it may not ask of the gateway.
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{{"protocolVersion":"{}","capabilities":{{}},"clientInfo":{}}}}}"#,
+        era::NEWEST_LEGACY,
+        identity()
+    );
+    let post = Post { body: body.into_bytes(), method: "initialize", name: None, along: &Along::default() };
+    let offered = Arc::new(Session::Legacy { version: era::NEWEST_LEGACY.to_owned(), id: None });
+    let (headers, whole) = upstream.ask(&offered, id, post).await?;
+    let version = match whole.outcome()? {
+        Outcome::Result(result) => version_of(result).ok_or(UpstreamError::Protocol("initialize names no known version"))?,
+        Outcome::Error(_) if !whole.status.is_success() => return Err(UpstreamError::Status(whole.status.as_u16())),
+        Outcome::Error(_) => return Err(UpstreamError::Protocol("initialize failed")),
+    };
+    // A copy: the value as received would keep the whole read buffer of the connection alive.
+    let id = headers.get("mcp-session-id").and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
+    let session = Session::Legacy { version, id };
+    initialized(upstream, &session).await?;
+    Ok(session)
+}
+
+fn version_of(result: &RawValue) -> Option<String> {
+    let result = RawObject::parse(result.get()).ok()?;
+    let version = as_text(result.get("protocolVersion")?)?;
+    era::is_legacy(&version).then(|| version.into_owned())
+}
+
+async fn initialized(upstream: &Upstream, session: &Session) -> Result<(), UpstreamError> {
+    let session = Arc::new(session.clone());
+    let body = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_vec();
+    let post = Post { body, method: "notifications/initialized", name: None, along: &Along::default() };
+    let response = upstream.post(&session, post).await?;
+    if response.status().is_success() { Ok(()) } else { Err(UpstreamError::Status(response.status().as_u16())) }
+}

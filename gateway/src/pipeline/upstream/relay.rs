@@ -1,0 +1,232 @@
+//! One tool call through an upstream: the answer as one message or as events, in the caller's own ids.
+
+use super::answer::{self, Answer, Outcome};
+use super::sse::SseReader;
+use super::translate::{self, Outgoing};
+use super::{Along, Post, Session, Upstream, UpstreamError};
+use crate::era::Era;
+use crate::error::{rpc_error, rpc_result};
+use crate::raw::{RawObject, as_text};
+use http::StatusCode;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// A call as the pipeline hands it over.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    /// The upstream's own name of the tool.
+    pub(crate) tool: &'a str,
+    /// The caller's parameters.
+    pub(crate) params: &'a RawObject<'a>,
+    /// The caller's id.
+    pub(crate) id: &'a RawValue,
+    /// The caller's era.
+    pub(crate) era: Era,
+    /// What of the caller's request goes along.
+    pub(crate) along: Along,
+    /// From sending to the answer; progress starts it anew.
+    pub(crate) timeout: Duration,
+}
+
+/// One message for the caller.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// The HTTP status, where the reply is the whole answer.
+    pub(crate) status: StatusCode,
+    /// The JSON-RPC message.
+    pub(crate) body: Vec<u8>,
+    /// Whether it is the last one.
+    pub(crate) last: bool,
+    /// `ok`, `tool_error` or `rpc_error`.
+    pub(crate) outcome: &'static str,
+}
+
+/// A call under way. Dropping it before the last reply cancels it upstream.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    upstream: Arc<Upstream>,
+    session: Arc<Session>,
+    id: u64,
+    caller_id: Box<RawValue>,
+    caller_era: Era,
+    token: Option<Box<RawValue>>,
+    wants_logs: bool,
+    timeout: Duration,
+    deadline: Instant,
+    hard_deadline: Instant,
+    answer: Option<Answer>,
+    done: bool,
+}
+
+/// Progress may put off a timeout; this many times the timeout is the end of it.
+const HARD_FACTOR: u32 = 10;
+
+/// Sends a call, once, and waits for the head of its answer.
+///
+/// # Errors
+/// [`UpstreamError`]; `before_send()` says whether nothing was sent.
+pub(crate) async fn send(upstream: &Arc<Upstream>, call: &Call<'_>) -> Result<Relay, UpstreamError> {
+    let now = Instant::now();
+    let deadline = now + call.timeout;
+    let session = timeout_at(deadline, upstream.session()).await.map_err(|_| UpstreamError::Timeout)??;
+    let id = upstream.next_id();
+    let outgoing = Outgoing { id, tool: call.tool, params: call.params, from: call.era, to: session.era() };
+    let written = outgoing.write();
+    let mut relay = Relay {
+        upstream: Arc::clone(upstream),
+        session: Arc::clone(&session),
+        id,
+        caller_id: call.id.to_owned(),
+        caller_era: call.era,
+        token: written.token,
+        wants_logs: call.era == Era::Legacy || asks_for_logs(call.params),
+        timeout: call.timeout,
+        deadline,
+        hard_deadline: now + call.timeout * HARD_FACTOR,
+        answer: None,
+        done: false,
+    };
+    let post = Post { body: written.body, method: "tools/call", name: Some(call.tool), along: &call.along };
+    let sent = async {
+        let response = upstream.post(&session, post).await?;
+        answer::read(response, upstream.limits().max_answer).await
+    };
+    match timeout_at(deadline, sent).await {
+        Ok(Ok(answer)) => {
+            relay.answer = Some(answer);
+            Ok(relay)
+        }
+        Ok(Err(error)) => {
+            // Nothing is under way any more, so there is nothing to cancel.
+            relay.done = true;
+            Err(error)
+        }
+        Err(_) => Err(UpstreamError::Timeout),
+    }
+}
+
+fn asks_for_logs(params: &RawObject<'_>) -> bool {
+    let meta = params.get("_meta").and_then(|meta| RawObject::parse(meta.get()).ok());
+    meta.is_some_and(|meta| meta.get("io.modelcontextprotocol/logLevel").is_some())
+}
+
+impl Relay {
+    /// The next message for the caller; after the last one there is none.
+    ///
+    /// # Errors
+    /// [`UpstreamError`]: no further message comes.
+    pub(crate) async fn next(&mut self) -> Result<Reply, UpstreamError> {
+        match self.answer.take() {
+            Some(Answer::Json(status, body)) => {
+                self.done = true;
+                let outcome = answer::of_json(status, &body, self.id).inspect_err(|_| self.upstream.forget(&self.session))?;
+                Ok(self.last(status, outcome))
+            }
+            Some(Answer::Events(mut events)) => {
+                let reply = self.from_events(&mut events).await;
+                if matches!(&reply, Ok(reply) if !reply.last) {
+                    self.answer = Some(Answer::Events(events));
+                }
+                reply
+            }
+            None => Err(UpstreamError::Broken),
+        }
+    }
+
+    /// The last message, whatever comes before it: for callers that take no events.
+    ///
+    /// # Errors
+    /// [`UpstreamError`].
+    pub(crate) async fn last_reply(&mut self) -> Result<Reply, UpstreamError> {
+        loop {
+            let reply = self.next().await?;
+            if reply.last {
+                return Ok(reply);
+            }
+        }
+    }
+
+    async fn from_events(&mut self, events: &mut SseReader) -> Result<Reply, UpstreamError> {
+        loop {
+            let data = match timeout_at(self.deadline, events.next()).await {
+                Ok(Ok(Some(data))) => data,
+                Ok(Ok(None)) => return Err(UpstreamError::Broken),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Err(UpstreamError::Timeout),
+            };
+            let Some(message) = std::str::from_utf8(&data).ok().and_then(|text| RawObject::parse(text).ok()) else {
+                return Err(UpstreamError::Protocol("an event is not a JSON-RPC message"));
+            };
+            if let Some(outcome) = answer::outcome(&message, self.id) {
+                self.done = true;
+                return Ok(self.last(StatusCode::OK, outcome));
+            }
+            // Requests of the upstream and answers to other ids are nobody's here.
+            if message.get("id").is_some() {
+                tracing::debug!("dropped a message that is no answer to this request");
+                continue;
+            }
+            if let Some(body) = translate::notification(&message, self.id, self.token.as_deref(), self.wants_logs) {
+                self.deadline = (Instant::now() + self.timeout).min(self.hard_deadline);
+                return Ok(Reply { status: StatusCode::OK, body, last: false, outcome: "notification" });
+            }
+        }
+    }
+
+    fn last(&self, status: StatusCode, outcome: Outcome<'_>) -> Reply {
+        match outcome {
+            Outcome::Result(result) => {
+                let translated = translate::result(result, self.session.era(), self.caller_era);
+                let outcome = if is_tool_error(result) { "tool_error" } else { "ok" };
+                Reply { status: StatusCode::OK, body: rpc_result(&self.caller_id, &translated), last: true, outcome }
+            }
+            Outcome::Error(error) => {
+                let code = error_code(error);
+                if matches!(code, Some(-32022 | -32601)) {
+                    // It has changed its era, or what it is: the next request asks again.
+                    self.upstream.forget(&self.session);
+                }
+                // Towards legacy callers an error is always within a 200.
+                let status = if self.caller_era == Era::Stateless { stateless_status(code, status) } else { StatusCode::OK };
+                Reply { status, body: rpc_error(Some(&self.caller_id), error.get().as_bytes()), last: true, outcome: "rpc_error" }
+            }
+        }
+    }
+}
+
+/// Specification 2026-07-28, "Streamable HTTP", "Response status".
+fn stateless_status(code: Option<i64>, upstream: StatusCode) -> StatusCode {
+    match code {
+        Some(-32022..=-32020) => StatusCode::BAD_REQUEST,
+        Some(-32601) => StatusCode::NOT_FOUND,
+        Some(-32602) if upstream == StatusCode::BAD_REQUEST => upstream,
+        _ => StatusCode::OK,
+    }
+}
+
+fn error_code(error: &RawValue) -> Option<i64> {
+    RawObject::parse(error.get()).ok()?.get("code")?.get().parse().ok()
+}
+
+/// A cheap look first: nearly every result says nothing of errors.
+fn is_tool_error(result: &RawValue) -> bool {
+    result.get().contains("\"isError\"")
+        && RawObject::parse(result.get()).is_ok_and(|fields| fields.get("isError").is_some_and(|flag| flag.get() == "true"))
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if !self.done {
+            self.upstream.cancel(&self.session, self.id);
+        }
+    }
+}
+
+/// The message of a JSON-RPC error, for logs and conditions; bounded, without control characters.
+pub(crate) fn error_message(error: &RawValue) -> String {
+    let fields = RawObject::parse(error.get()).ok();
+    let message = fields.as_ref().and_then(|fields| fields.get("message")).and_then(as_text);
+    message.unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect()
+}

@@ -1,0 +1,170 @@
+//! The body of a `text/event-stream` response → the data of its events, one after the other, each of bounded size.
+
+use super::UpstreamError;
+use bytes::{Buf as _, Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+/// Reads events. Comments, ids, names and retry hints are dropped: MCP uses the data alone.
+#[derive(Debug)]
+pub(crate) struct SseReader<B = Incoming> {
+    body: B,
+    parser: Parser,
+    ended: bool,
+}
+
+impl<B> SseReader<B>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    /// A reader that refuses an event of more than `max_event` bytes.
+    pub(crate) fn new(body: B, max_event: usize) -> Self {
+        Self { body, parser: Parser { buffer: BytesMut::new(), data: Vec::new(), max_event, after_cr: false }, ended: false }
+    }
+
+    /// The data of the next event; `None` when the stream has ended.
+    ///
+    /// # Errors
+    /// [`UpstreamError::TooLarge`], [`UpstreamError::Broken`].
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, UpstreamError> {
+        loop {
+            if let Some(data) = self.parser.event()? {
+                return Ok(Some(data));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        self.parser.buffer.extend_from_slice(&bytes);
+                    }
+                }
+                Some(Err(_)) => return Err(UpstreamError::Broken),
+                None => self.ended = true,
+            }
+        }
+    }
+}
+
+/// Lines → events (WHATWG HTML, "Interpreting an event stream").
+#[derive(Debug)]
+struct Parser {
+    buffer: BytesMut,
+    data: Vec<u8>,
+    max_event: usize,
+    after_cr: bool,
+}
+
+impl Parser {
+    fn event(&mut self) -> Result<Option<Vec<u8>>, UpstreamError> {
+        while let Some(line) = self.line() {
+            if line.is_empty() {
+                if !self.data.is_empty() {
+                    return Ok(Some(std::mem::take(&mut self.data)));
+                }
+                continue;
+            }
+            if let Some(rest) = line.strip_prefix(b"data".as_slice()) {
+                let value = match rest.split_first() {
+                    Some((b':', value)) => value.strip_prefix(b" ".as_slice()).unwrap_or(value),
+                    None => rest,
+                    Some(_) => continue,
+                };
+                if !self.data.is_empty() {
+                    self.data.push(b'\n');
+                }
+                self.data.extend_from_slice(value);
+            }
+            if self.data.len() > self.max_event {
+                return Err(UpstreamError::TooLarge(self.max_event));
+            }
+        }
+        // An unfinished line counts as well: one that never ends must not fill the memory.
+        if self.data.len() + self.buffer.len() > self.max_event {
+            return Err(UpstreamError::TooLarge(self.max_event));
+        }
+        Ok(None)
+    }
+
+    /// Takes one line off the buffer. Lines end with LF, CR or CR LF.
+    fn line(&mut self) -> Option<BytesMut> {
+        if self.after_cr && self.buffer.first() == Some(&b'\n') {
+            self.buffer.advance(1);
+        }
+        if !self.buffer.is_empty() {
+            self.after_cr = false;
+        }
+        let end = self.buffer.iter().position(|b| matches!(b, b'\n' | b'\r'))?;
+        let line = self.buffer.split_to(end);
+        self.after_cr = self.buffer.first() == Some(&b'\r');
+        self.buffer.advance(1);
+        Some(line)
+    }
+}
+
+/// One event that carries a JSON-RPC message. Line ends inside the message (between its tokens) become lines of data.
+pub(crate) fn write_event(message: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(message.len() + 32);
+    out.extend_from_slice(b"event: message\ndata: ");
+    for byte in message {
+        match byte {
+            b'\r' => {}
+            b'\n' => out.extend_from_slice(b"\ndata: "),
+            other => out.push(*other),
+        }
+    }
+    out.extend_from_slice(b"\n\n");
+    out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::StreamExt as _;
+    use http_body_util::StreamBody;
+
+    async fn read(chunks: &[&str], max: usize) -> Result<Vec<String>, UpstreamError> {
+        let frames: Vec<Result<_, std::io::Error>> =
+            chunks.iter().map(|c| Ok(hyper::body::Frame::data(Bytes::copy_from_slice(c.as_bytes())))).collect();
+        let body = StreamBody::new(futures::stream::iter(frames).boxed());
+        let mut reader = SseReader::new(body, max);
+        let mut events = Vec::new();
+        while let Some(data) = reader.next().await? {
+            events.push(String::from_utf8(data).unwrap());
+        }
+        Ok(events)
+    }
+
+    #[tokio::test]
+    async fn events_are_found_whatever_the_chunks_and_line_ends() {
+        let text = ": hello\nevent: message\nid: 1\ndata: {\"a\":1}\n\ndata:x\r\ndata: y\r\n\r\nretry: 5\rdata: z\r\rdata\n\n";
+        let expected = ["{\"a\":1}", "x\ny", "z"];
+        assert_eq!(read(&[text], 1000).await.unwrap(), expected);
+        let bytes: Vec<String> = text.chars().map(String::from).collect();
+        let drip: Vec<&str> = bytes.iter().map(String::as_str).collect();
+        assert_eq!(read(&drip, 1000).await.unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn an_event_that_the_stream_cuts_off_does_not_count() {
+        assert!(read(&["data: half"], 1000).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_event_or_line_without_end_is_refused() {
+        let long = "x".repeat(600);
+        assert!(matches!(read(&["data: ", &long, &long], 1000).await, Err(UpstreamError::TooLarge(1000))));
+        let lines = format!("data: {long}\n").repeat(2);
+        assert!(matches!(read(&[&lines], 1000).await, Err(UpstreamError::TooLarge(1000))));
+        let comments = ": nothing\n".repeat(1000);
+        assert_eq!(read(&[&comments, "data: x\n\n"], 20_000).await.unwrap(), ["x"]);
+    }
+
+    #[tokio::test]
+    async fn a_message_with_line_ends_survives_writing_and_reading() {
+        let event = write_event(b"{\"a\":\r\n 1}");
+        let text = String::from_utf8(event.to_vec()).unwrap();
+        assert_eq!(read(&[&text], 1000).await.unwrap(), ["{\"a\":\n 1}"]);
+    }
+}

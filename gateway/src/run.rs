@@ -1,0 +1,154 @@
+//! The wiring: configuration → tasks and listeners, until the token is cancelled.
+
+use crate::access::Access;
+use crate::app;
+use crate::catalog::{Catalog, ResourceKey, Resources};
+use crate::config::{CatalogSource, GatewayConfig, Given, Listeners, SettingsSource};
+use crate::discovery::{Event, Events, Manager, Placement};
+use crate::metrics::Metrics;
+use crate::pipeline::authn::token_review::Reviewer;
+use crate::pipeline::credential::ServiceToken;
+use crate::settings;
+use crate::snapshot::Snapshot;
+use crate::state::State;
+use aperium_crds::Settings;
+use aperium_platform::serve::{ServerLimits, serve};
+use arc_swap::ArcSwap;
+use axum::Router;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Why a gateway does not start, or ends.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Settings(#[from] settings::SettingsFileError),
+    /// Without authentication the gateway must not be reachable from elsewhere.
+    #[error("the loopback principal needs a listener on loopback, not on {0}")]
+    NotLoopback(std::net::SocketAddr),
+    /// A listener.
+    #[error("listener: {0}")]
+    Listener(#[from] io::Error),
+}
+
+/// Runs a gateway until the token is cancelled and its requests have ended.
+///
+/// # Errors
+/// [`RunError`]; everything that is wrong with the configuration is said before the first request is served.
+pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(), RunError> {
+    check_loopback(&config)?;
+    let (settings, tokens) = settings::first(&config.settings, config.tokens_dir.as_deref())?;
+    let settings = Arc::new(settings);
+    let catalog = Catalog::build(&Resources::default(), Arc::clone(&settings), &config.own.namespace);
+    let reviewer = match &config.source {
+        CatalogSource::Cluster { client, .. } => Some(Reviewer::new(client.clone())),
+        CatalogSource::Given(_) => None,
+    };
+    let state = Arc::new(State {
+        access: ArcSwap::from_pointee(Access::new(&config.own, &settings, &tokens)),
+        snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new())),
+        metrics: Arc::new(Metrics::new()),
+        reviewer,
+        loaded: AtomicBool::new(false),
+    });
+    let changed = Arc::new(Notify::new());
+    let (events, receiver) = mpsc::channel(256);
+    let manager = Manager::new(Arc::clone(&state), config.own.clone(), Arc::clone(&settings), events.clone(), Arc::clone(&changed));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(manager.run(receiver, shutdown.clone()));
+    if !matches!(config.settings, SettingsSource::Fixed(_)) || config.tokens_dir.is_some() {
+        let watcher = settings::Watcher::new(config.settings, config.tokens_dir, (*settings).clone(), tokens);
+        tasks.spawn(watcher.run(events.clone(), Arc::clone(&state.metrics), shutdown.clone()));
+    }
+    match config.source {
+        CatalogSource::Given(given) => {
+            tasks.spawn(forward(given, config.own.namespace.clone(), events, shutdown.clone()));
+        }
+        CatalogSource::Cluster { client, namespaces, replica } => {
+            let cluster = crate::cluster::Cluster { client, namespaces, replica, system_namespace: config.own.namespace.clone() };
+            tasks.spawn(cluster.run(Arc::clone(&state), events, changed, shutdown.clone()));
+        }
+    }
+    let served = serve_all(config.listeners, &state, &settings, shutdown.clone()).await;
+    shutdown.cancel();
+    tasks.shutdown().await;
+    served.map_err(RunError::from)
+}
+
+fn check_loopback(config: &GatewayConfig) -> Result<(), RunError> {
+    let listeners = &config.listeners;
+    let all = [Some(&listeners.public), listeners.in_cluster.as_ref()];
+    for listener in all.into_iter().flatten().filter(|_| config.own.loopback) {
+        let address = listener.local_addr()?;
+        if !address.ip().is_loopback() {
+            return Err(RunError::NotLoopback(address));
+        }
+    }
+    Ok(())
+}
+
+async fn serve_all(listeners: Listeners, state: &Arc<State>, settings: &Settings, shutdown: CancellationToken) -> io::Result<()> {
+    let limits = ServerLimits {
+        max_connections: settings.limits.max_connections,
+        drain: Duration::from_secs(settings.limits.drain_seconds),
+        // A kept-alive connection may idle longer than its head may take to arrive.
+        ..ServerLimits::default()
+    };
+    let mut servers: JoinSet<io::Result<()>> = JoinSet::new();
+    let mut start = |listener: Option<TcpListener>, app: Router| {
+        if let Some(listener) = listener {
+            servers.spawn(serve(listener, app, limits.clone(), shutdown.clone()));
+        }
+    };
+    start(Some(listeners.public), app::public(state));
+    start(listeners.in_cluster, app::public(state));
+    start(listeners.admin, app::admin(state));
+    while let Some(ended) = servers.join_next().await {
+        ended.map_err(io::Error::other)??;
+    }
+    Ok(())
+}
+
+/// What `aperium up` says → events. A service keeps its token object for as long as its address stays.
+async fn forward(mut given: watch::Receiver<Given>, namespace: String, events: Events, shutdown: CancellationToken) {
+    let mut placed: HashMap<ResourceKey, Placement> = HashMap::new();
+    loop {
+        let Given { resources, services } = given.borrow_and_update().clone();
+        placed = services
+            .into_iter()
+            .map(|(name, service)| {
+                let key = ResourceKey { namespace: namespace.clone(), name };
+                let token = match placed.get(&key) {
+                    Some(before) if before.endpoint == service.endpoint => {
+                        before.token.replace(Some(service.token));
+                        Arc::clone(&before.token)
+                    }
+                    _ => ServiceToken::of(service.token),
+                };
+                (key, Placement { endpoint: service.endpoint, token })
+            })
+            .collect();
+        let told = async {
+            events.send(Event::Placements(placed.clone())).await?;
+            events.send(Event::Resources(resources)).await
+        };
+        if told.await.is_err() {
+            return;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = given.changed() => if changed.is_err() {
+                // The sender is gone: what it said last stays.
+                return;
+            },
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The settings file and the token files, read again when they change. A bad new file changes nothing.
+
+use crate::config::SettingsSource;
+use crate::discovery::{Event, Events};
+use crate::metrics::Metrics;
+use crate::pipeline::authn::static_tokens::TokenFiles;
+use aperium_crds::Settings;
+use aperium_crds::settings::SettingsError;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Why a settings file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsFileError {
+    /// It cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It is malformed.
+    #[error("{}: {source}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: SettingsError,
+    },
+}
+
+/// How often the files are looked at. A Kubernetes volume takes up to a minute to change at all.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The settings at the start.
+///
+/// # Errors
+/// [`SettingsFileError`].
+pub(crate) fn first(source: &SettingsSource, tokens: Option<&Path>) -> Result<(Settings, TokenFiles), SettingsFileError> {
+    let settings = match source {
+        SettingsSource::Fixed(settings) => (**settings).clone(),
+        SettingsSource::File(path) => parse(path, &text(path)?)?,
+    };
+    let tokens = TokenFiles::read(tokens, &settings.authentication.static_tokens);
+    Ok((settings, tokens))
+}
+
+fn text(path: &Path) -> Result<String, SettingsFileError> {
+    std::fs::read_to_string(path).map_err(|source| SettingsFileError::Read { path: path.to_owned(), source })
+}
+
+fn parse(path: &Path, text: &str) -> Result<Settings, SettingsFileError> {
+    Settings::parse(text).map_err(|source| SettingsFileError::Malformed { path: path.to_owned(), source })
+}
+
+/// Looks at the files again and again.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    source: SettingsSource,
+    tokens_dir: Option<PathBuf>,
+    settings: Arc<Settings>,
+    tokens: TokenFiles,
+    last_text: Option<String>,
+}
+
+impl Watcher {
+    /// Starts from what was read first.
+    pub(crate) fn new(source: SettingsSource, tokens_dir: Option<PathBuf>, settings: Settings, tokens: TokenFiles) -> Self {
+        Self { source, tokens_dir, settings: Arc::new(settings), tokens, last_text: None }
+    }
+
+    /// Tells what has changed until the token is cancelled.
+    pub(crate) async fn run(mut self, events: Events, metrics: Arc<Metrics>, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            match self.look() {
+                Ok(true) => {
+                    if events.send(Event::Settings(Arc::clone(&self.settings), self.tokens.clone())).await.is_err() {
+                        return;
+                    }
+                    tracing::info!("settings taken over");
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    metrics.reload_failed();
+                    tracing::error!(%error, "new settings are not taken over: the old ones stay");
+                }
+            }
+        }
+    }
+
+    /// Whether something has changed. The same bad text is reported once.
+    fn look(&mut self) -> Result<bool, SettingsFileError> {
+        let before = (Arc::clone(&self.settings), self.tokens.clone());
+        if let SettingsSource::File(path) = &self.source {
+            let text = text(path)?;
+            if self.last_text.as_deref() != Some(text.as_str()) {
+                let parsed = parse(path, &text);
+                self.last_text = Some(text);
+                let parsed = parsed?;
+                if parsed != *self.settings {
+                    self.settings = Arc::new(parsed);
+                }
+            }
+        }
+        self.tokens = TokenFiles::read(self.tokens_dir.as_deref(), &self.settings.authentication.static_tokens);
+        Ok(before != (Arc::clone(&self.settings), self.tokens.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watcher(folder: &Path, text: &str) -> Watcher {
+        let path = folder.join("settings.yaml");
+        std::fs::write(&path, text).unwrap();
+        let source = SettingsSource::File(path);
+        let (settings, tokens) = first(&source, Some(folder)).unwrap();
+        Watcher::new(source, Some(folder.to_owned()), settings, tokens)
+    }
+
+    #[test]
+    fn a_bad_new_file_keeps_the_old_settings_and_is_reported_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watcher = watcher(folder.path(), "limits: {maxTools: 7}\n");
+        assert!(!watcher.look().unwrap(), "nothing has changed");
+        std::fs::write(folder.path().join("settings.yaml"), "limits: {maxTool: 9}\n").unwrap();
+        assert!(watcher.look().unwrap_err().to_string().contains("maxTool"));
+        assert!(!watcher.look().unwrap());
+        assert_eq!(watcher.settings.limits.max_tools, 7);
+        std::fs::write(folder.path().join("settings.yaml"), "limits: {maxTools: 9}\n").unwrap();
+        assert!(watcher.look().unwrap());
+        assert_eq!(watcher.settings.limits.max_tools, 9);
+    }
+
+    #[test]
+    fn a_rotated_token_file_is_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watcher = watcher(folder.path(), "authentication: {staticTokens: [{name: ci}]}\n");
+        std::fs::write(folder.path().join("ci"), format!("sha256:{}\n", "a".repeat(64))).unwrap();
+        assert!(watcher.look().unwrap());
+        assert!(!watcher.look().unwrap());
+    }
+}

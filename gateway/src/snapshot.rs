@@ -1,0 +1,115 @@
+//! Catalog and discovered tools as one immutable table. A request takes one Snapshot and sees nothing else; a change
+//! makes another one, swapped in whole.
+
+use crate::catalog::{Catalog, ConnectorConfig};
+use crate::metrics::Meter;
+use crate::pipeline::upstream::Upstream;
+use aperium_core::grant::{Granted, NoGrant};
+use aperium_core::id::ConnectorId;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub(crate) mod toolset;
+mod view;
+
+pub(crate) use toolset::{Tool, Toolset};
+pub(crate) use view::{Identity, View};
+use view::Views;
+
+/// What is known of an upstream at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// Not asked yet.
+    Pending,
+    /// The last poll succeeded.
+    Registered,
+    /// The last poll failed: its tools are not listed.
+    Unavailable {
+        /// For conditions and metrics.
+        reason: &'static str,
+        /// What a caller may read.
+        outside: String,
+        /// What the status of the Connector says.
+        inside: String,
+    },
+}
+
+/// One connector with what is known of it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Its configuration.
+    pub(crate) config: ConnectorConfig,
+    /// Its upstream.
+    pub(crate) upstream: Arc<Upstream>,
+    /// The tools of the last good poll.
+    pub(crate) tools: Arc<Toolset>,
+    /// How it is.
+    pub(crate) health: Health,
+    /// Its metrics.
+    pub(crate) meter: Meter,
+}
+
+impl Entry {
+    /// The connector as grants see it.
+    pub(crate) fn granted(&self) -> Granted<'_> {
+        Granted { id: &self.config.id, namespace: &self.config.key.namespace, labels: &self.config.labels }
+    }
+
+    /// Whether its tools are listed.
+    pub(crate) fn registered(&self) -> bool {
+        self.health == Health::Registered
+    }
+}
+
+/// The table. `connectors` are sorted by id.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// All configuration.
+    pub(crate) catalog: Arc<Catalog>,
+    connectors: Vec<Arc<Entry>>,
+    by_id: HashMap<String, usize>,
+    exposed: HashMap<Box<str>, (usize, usize)>,
+    views: Views,
+}
+
+impl Snapshot {
+    /// Builds the table. Exposed names of two connectors cannot meet: each starts with its connector's id.
+    pub(crate) fn new(catalog: Arc<Catalog>, mut connectors: Vec<Arc<Entry>>) -> Self {
+        connectors.sort_by(|a, b| a.config.id.cmp(&b.config.id));
+        let by_id = connectors.iter().enumerate().map(|(at, entry)| (entry.config.id.key(), at)).collect();
+        let exposed = connectors
+            .iter()
+            .enumerate()
+            .flat_map(|(at, entry)| entry.tools.iter().enumerate().map(move |(tool, t)| (t.exposed.clone(), (at, tool))))
+            .collect();
+        Self { catalog, connectors, by_id, exposed, views: Views::default() }
+    }
+
+    /// All connectors, sorted by id.
+    pub(crate) fn connectors(&self) -> &[Arc<Entry>] {
+        &self.connectors
+    }
+
+    /// The position of a connector, by id without regard to case.
+    pub(crate) fn position(&self, id: &ConnectorId) -> Option<usize> {
+        self.by_id.get(&id.key()).copied()
+    }
+
+    /// Connector and tool behind an exposed name.
+    pub(crate) fn exposed(&self, name: &str) -> Option<(usize, usize)> {
+        self.exposed.get(name).copied()
+    }
+
+    /// The connector at a position.
+    pub(crate) fn at(&self, position: usize) -> Option<&Arc<Entry>> {
+        self.connectors.get(position)
+    }
+
+    /// What a caller may see and use. Worked out once per caller and Snapshot.
+    ///
+    /// # Errors
+    /// [`NoGrant`] when no Grant matches the caller at all.
+    pub(crate) fn view(&self, identity: &Arc<Identity>) -> Result<Arc<View>, NoGrant> {
+        self.views.of(identity, &self.catalog.grants, self.connectors.len())
+    }
+}

@@ -1,0 +1,173 @@
+//! What one caller may see and use: decisions of the grants, each taken once and remembered for as long as the
+//! Snapshot lives.
+
+use super::{Entry, Snapshot};
+use aperium_core::caller::Caller;
+use aperium_core::capability::Category;
+use aperium_core::grant::{CallerGrants, GrantRule, NoGrant};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+/// An authenticated caller with the key of everything that grants can ask about it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Who calls.
+    pub(crate) caller: Caller,
+    key: Box<str>,
+}
+
+impl Identity {
+    /// Works out the key.
+    pub(crate) fn new(caller: Caller) -> Arc<Self> {
+        let mut key = format!("{}\u{0}{}", caller.principal, caller.tenant.as_ref().map_or("", |tenant| tenant.as_str()));
+        for (kind, values) in [('g', &caller.groups), ('t', &caller.tags)] {
+            for value in values {
+                key.push('\u{0}');
+                key.push(kind);
+                key.push_str(value);
+            }
+        }
+        Arc::new(Self { caller, key: key.into() })
+    }
+}
+
+/// The views of one Snapshot.
+#[derive(Debug, Default)]
+pub(super) struct Views(RwLock<HashMap<Box<str>, Option<Arc<View>>>>);
+
+/// More callers than this, and their views are worked out anew: a bound, not a tuning knob.
+const MAX_VIEWS: usize = 4096;
+
+impl Views {
+    pub(super) fn of(&self, identity: &Arc<Identity>, grants: &Arc<[GrantRule]>, connectors: usize) -> Result<Arc<View>, NoGrant> {
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&identity.key) {
+            return known.clone().ok_or(NoGrant);
+        }
+        let view = View::new(Arc::clone(identity), Arc::clone(grants), connectors).map(Arc::new);
+        let mut views = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if views.len() >= MAX_VIEWS {
+            views.clear();
+        }
+        views.entry(identity.key.clone()).or_insert(view).clone().ok_or(NoGrant)
+    }
+}
+
+/// What one caller may see and use.
+#[derive(Debug)]
+pub(crate) struct View {
+    identity: Arc<Identity>,
+    grants: Arc<[GrantRule]>,
+    /// The grants whose subjects match the caller.
+    matching: Vec<u32>,
+    /// Per connector.
+    connectors: Box<[ConnectorView]>,
+    aggregate: OnceLock<Bytes>,
+}
+
+#[derive(Debug, Default)]
+struct ConnectorView {
+    concerned: OnceLock<bool>,
+    decided: OnceLock<Box<[AtomicU32]>>,
+    list: OnceLock<Bytes>,
+}
+
+const UNDECIDED: u32 = 0;
+const DENIED: u32 = 1;
+/// Plus the position of the grant.
+const ALLOWED: u32 = 2;
+
+impl View {
+    fn new(identity: Arc<Identity>, grants: Arc<[GrantRule]>, connectors: usize) -> Option<Self> {
+        let is_callers = |rule: &GrantRule| rule.subjects.iter().any(|subject| subject.is(&identity.caller));
+        let matching: Vec<u32> =
+            (0u32..).zip(grants.iter()).filter(|(_, rule)| is_callers(rule)).map(|(position, _)| position).collect();
+        let connectors = std::iter::repeat_with(ConnectorView::default).take(connectors).collect();
+        (!matching.is_empty()).then(|| Self { identity, grants, matching, connectors, aggregate: OnceLock::new() })
+    }
+
+    /// The caller.
+    pub(crate) fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
+    /// Whether any grant of the caller is about the connector.
+    pub(crate) fn concerns(&self, position: usize, entry: &Entry) -> bool {
+        let decide = || self.caller_grants().is_ok_and(|grants| grants.concern(entry.granted()));
+        self.connectors.get(position).is_some_and(|view| *view.concerned.get_or_init(decide))
+    }
+
+    /// The position of the grant that allows the tool, if one does.
+    pub(crate) fn allowing(&self, position: usize, entry: &Entry, tool: usize) -> Option<u32> {
+        let decided = self.connectors.get(position)?.decided.get_or_init(|| {
+            std::iter::repeat_with(|| AtomicU32::new(UNDECIDED)).take(entry.tools.len()).collect()
+        });
+        let slot = decided.get(tool)?;
+        let decision = match slot.load(Ordering::Relaxed) {
+            UNDECIDED => {
+                let allowing = self.decide(entry, &entry.tools.at(tool)?.name);
+                let decision = allowing.map_or(DENIED, |grant| grant + ALLOWED);
+                slot.store(decision, Ordering::Relaxed);
+                decision
+            }
+            decision => decision,
+        };
+        decision.checked_sub(ALLOWED)
+    }
+
+    /// The same for a name that discovery has not seen.
+    pub(crate) fn allows_name(&self, entry: &Entry, name: &str) -> bool {
+        self.decide(entry, name).is_some()
+    }
+
+    /// The name of a grant, for logs and audit.
+    pub(crate) fn grant_name(&self, grant: u32) -> &str {
+        self.grants.get(grant as usize).map_or("", |rule| &rule.name)
+    }
+
+    fn decide(&self, entry: &Entry, tool: &str) -> Option<u32> {
+        let grants = self.caller_grants().ok()?;
+        let allowing = grants.allowing(entry.granted(), Category::Tools, tool)?;
+        self.matching.iter().copied().find(|at| self.grants.get(*at as usize).is_some_and(|rule| std::ptr::eq(rule, allowing)))
+    }
+
+    fn caller_grants(&self) -> Result<CallerGrants<'_>, NoGrant> {
+        let rules = self.matching.iter().filter_map(|at| self.grants.get(*at as usize));
+        CallerGrants::of(&self.identity.caller, rules)
+    }
+
+    /// The definitions of all tools that the caller sees, joined by commas: of one connector under their own names,
+    /// or of all under exposed names.
+    pub(crate) fn list(&self, snapshot: &Snapshot, only: Option<usize>) -> Bytes {
+        match only {
+            Some(position) => {
+                let Some(view) = self.connectors.get(position) else { return Bytes::new() };
+                view.list.get_or_init(|| self.join(snapshot, &[position], false)).clone()
+            }
+            None => {
+                let all: Vec<usize> = (0..self.connectors.len()).collect();
+                self.aggregate.get_or_init(|| self.join(snapshot, &all, true)).clone()
+            }
+        }
+    }
+
+    fn join(&self, snapshot: &Snapshot, positions: &[usize], exposed: bool) -> Bytes {
+        let mut out: Vec<u8> = Vec::new();
+        for position in positions {
+            let Some(entry) = snapshot.at(*position).filter(|entry| entry.registered()) else { continue };
+            if !self.concerns(*position, entry) {
+                continue;
+            }
+            for (at, tool) in entry.tools.iter().enumerate() {
+                if self.allowing(*position, entry, at).is_some() {
+                    if !out.is_empty() {
+                        out.push(b',');
+                    }
+                    out.extend_from_slice(if exposed { &tool.exposed_definition } else { &tool.definition }.as_bytes());
+                }
+            }
+        }
+        out.into()
+    }
+}

@@ -1,0 +1,37 @@
+//! What all requests share: the current rules of access, the current Snapshot, metrics.
+
+use crate::access::Access;
+use crate::error::Failure;
+use crate::metrics::Metrics;
+use crate::pipeline::authn::token_review::Reviewer;
+use crate::snapshot::Snapshot;
+use arc_swap::ArcSwap;
+use axum::response::Response;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Shared by all listeners.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Who gets in.
+    pub(crate) access: ArcSwap<Access>,
+    /// What is served.
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    /// What happened.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Asks the API server about ServiceAccount tokens; none without a cluster.
+    pub(crate) reviewer: Option<Reviewer>,
+    /// Whether the Catalog has been read once: before that nobody can be served.
+    pub(crate) loaded: AtomicBool,
+}
+
+impl State {
+    /// Answers a request that is refused before its message was looked at.
+    pub(crate) fn refuse(&self, failure: &Failure) -> Response {
+        if let Some(cause) = failure.inside() {
+            tracing::warn!(outcome = failure.outcome(), cause, "request refused");
+        }
+        self.metrics.request("none", failure.outcome());
+        failure.respond(None, false)
+    }
+}
