@@ -7,7 +7,7 @@
 //! itself when this process dies.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -18,9 +18,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::protocol::{Answer, Failure, Limits, Request};
 use super::settings::Settings;
+use crate::worker::SUBCOMMAND;
 
 mod outcome;
 
+/// The kernel's own link to the program that runs.
+const THIS_PROGRAM: &str = "/proc/self/exe";
 /// How long a call waits for a free slot.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 /// What the answer line may hold on top of the rows: columns, plans, escapes.
@@ -135,7 +138,9 @@ impl Engine {
     /// A child with an empty environment, in no folder of ours, with three pipes and nothing else.
     fn start(&self) -> Result<Child, EngineError> {
         Command::new(&self.worker)
-            .arg("sql-worker")
+            // What `ps` shows; the link to this program would show as nothing useful.
+            .arg0(if self.worker == Path::new(THIS_PROGRAM) { Path::new("aperium") } else { &self.worker })
+            .arg(SUBCOMMAND)
             .env_clear()
             // One arena per thread would reserve 64 MiB of the limited address space each.
             .env("MALLOC_ARENA_MAX", "1")
@@ -173,7 +178,7 @@ impl Engine {
 /// The program that runs now. Through the kernel's own link where there is one: it still means this very program after
 /// an upgrade has put another in its place, which might speak another protocol.
 fn this_program() -> io::Result<PathBuf> {
-    let link = PathBuf::from("/proc/self/exe");
+    let link = PathBuf::from(THIS_PROGRAM);
     if link.exists() { Ok(link) } else { std::env::current_exe() }
 }
 
