@@ -95,10 +95,12 @@ install() {
 }
 
 # Written aside first: a failed step leaves the old file as it was.
+aside=$(mktemp)
+trap 'rm -f "$aside"' EXIT
 write() {
+  "${@:2}" >"$aside"
   mkdir -p "$out/$(dirname "$1")"
-  "${@:2}" >"$out/$1.new"
-  mv "$out/$1.new" "$out/$1"
+  cat "$aside" >"$out/$1"
 }
 
 for name in connector grant; do

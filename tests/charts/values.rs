@@ -148,12 +148,12 @@ fn what_the_schema_does_not_know_is_refused_by_name() {
         ("settings: {listeners: {public: '0.0.0.0:1'}}", "listeners"),
         ("settings: {authentication: {staticTokens: [{name: ci, token: hunter2}]}}", "token"),
         ("settings: {authentication: {staticTokens: [{name: ci, sha256: [hunter2]}]}}", "sha256"),
-        ("settings: {authentication: {serviceAccounts: {tenants: {nobody: acme}}}}", "tenants"),
+        ("settings: {authentication: {serviceAccounts: {tenants: {nobody: acme}}}}", "'nobody'"),
         ("settings: {egress: {clusterRanges: 10.0.0.0/8}}", "clusterRanges"),
         ("settings: {egress: {loopback: {}}}", "loopback"),
         ("networkPolicy: {apiServerPorts: []}", "apiServerPorts"),
         ("commonLabels: {a: 1}", "commonLabels"),
-        ("commonLabels: {'a b': c}", "commonLabels"),
+        ("commonLabels: {'a b': c}", "'a b'"),
     ] {
         let error = render::refusal("aperium", values);
         assert!(error.contains("schema") && error.contains(named), "{values}: {error}");

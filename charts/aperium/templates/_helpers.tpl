@@ -27,9 +27,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end }}
 
-{{/* The watched namespaces as a JSON list. */}}
+{{/* The watched namespaces as a JSON list: the own one always, as Grants for all the others are there. */}}
 {{- define "aperium.namespaces" -}}
-{{- .Values.watchNamespaces | default (list .Release.Namespace) | uniq | toJson -}}
+{{- concat (list .Release.Namespace) .Values.watchNamespaces | uniq | toJson -}}
 {{- end }}
 
 {{/* registry/repository@digest or :tag. Call with (dict "root" $ "image" .Values.gateway.image). */}}
@@ -89,7 +89,7 @@ topologySpreadConstraints:
       - pod-template-hash
 {{- end }}
 
-{{/* Who a process is, by the downward API, and how much it logs. Call with (dict "root" $ "values" .Values.gateway). */}}
+{{/* Who a process is and how much it logs. Call with (dict "root" $ "values" .Values.gateway). */}}
 {{- define "aperium.env" -}}
 - name: POD_NAMESPACE
   valueFrom:
@@ -99,10 +99,10 @@ topologySpreadConstraints:
   valueFrom:
     fieldRef:
       fieldPath: metadata.name
-- name: POD_IP
+- name: POD_IPS
   valueFrom:
     fieldRef:
-      fieldPath: status.podIP
+      fieldPath: status.podIPs
 - name: RUST_LOG
   value: {{ .root.Values.logLevel | quote }}
 {{- with .values.extraEnv }}
