@@ -12,13 +12,13 @@ pub enum TelemetryError {
     AlreadySet(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Sets up JSON logs on standard error, filtered by `RUST_LOG` (default `info`). A filter that cannot be read counts as
+/// Sets up JSON logs on standard error, filtered by `RUST_LOG` (default `info`, and `warn` for rmcp, which tells every request). A filter that cannot be read counts as
 /// the default and is reported. Call it once, first thing in `main`.
 ///
 /// # Errors
 /// [`TelemetryError::AlreadySet`] on the second call.
 pub fn init() -> Result<(), TelemetryError> {
-    init_at("info")
+    init_at("info,rmcp=warn")
 }
 
 /// The same for a program that talks to a person: only warnings and errors unless `RUST_LOG` says otherwise.
