@@ -36,8 +36,13 @@ pub(crate) struct UpArgs {
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| "must be an address and a port, as in 127.0.0.1:8080".to_owned())?;
-    if address.ip().is_loopback() { Ok(address) } else { Err("must be a loopback address: aperium up trusts whoever reaches it".to_owned()) }
+    let address: SocketAddr =
+        text.parse().map_err(|_| "must be an address and a port, as in 127.0.0.1:8080".to_owned())?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("must be a loopback address: aperium up trusts whoever reaches it".to_owned())
+    }
 }
 
 #[cfg(test)]

@@ -41,7 +41,12 @@ pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
     runtime.block_on(start(args, folder, settings, began))
 }
 
-async fn start(args: &UpArgs, mut folder: folder::Folder, mut settings: Settings, began: Instant) -> anyhow::Result<()> {
+async fn start(
+    args: &UpArgs,
+    mut folder: folder::Folder,
+    mut settings: Settings,
+    began: Instant,
+) -> anyhow::Result<()> {
     let stop = aperium_platform::shutdown::on_signal().context("the signals cannot be handled")?;
     let public = bind(args.listen).await?;
     let admin = TcpListener::bind("127.0.0.1:0").await.context("no free loopback port")?;

@@ -14,7 +14,8 @@ pub(crate) fn print(connectors: &[ConnectorState], gateway: SocketAddr, took: Du
 }
 
 fn text(connectors: &[ConnectorState], gateway: SocketAddr, took: Duration) -> String {
-    let mut text = format!("aperium is ready in {:.1} s\n\n  gateway       http://{gateway}/v1/mcp\n", took.as_secs_f64());
+    let mut text =
+        format!("aperium is ready in {:.1} s\n\n  gateway       http://{gateway}/v1/mcp\n", took.as_secs_f64());
     // Writing to a String cannot fail.
     for connector in connectors {
         let state = match &connector.tools {

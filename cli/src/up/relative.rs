@@ -1,7 +1,7 @@
 //! A data lake's relative location → an absolute one: only the folder of the manifests knows what it is relative to.
 
-use aperium_crds::Connector;
 use anyhow::Context;
+use aperium_crds::Connector;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,9 +14,13 @@ pub(crate) fn resolve(connectors: &mut [Arc<Connector>], folder: &Path) -> anyho
             continue;
         }
         let path = folder.join(relative);
-        let path = path.canonicalize().with_context(|| format!("settings.location: {} cannot be read", path.display()))?;
-        let url = url::Url::from_file_path(&path).map_err(|()| anyhow::anyhow!("{} is no absolute path", path.display()))?;
-        if let Some(Value::Object(settings)) = Arc::make_mut(connector).spec.service.as_mut().and_then(|s| s.settings.as_mut()) {
+        let path =
+            path.canonicalize().with_context(|| format!("settings.location: {} cannot be read", path.display()))?;
+        let url =
+            url::Url::from_file_path(&path).map_err(|()| anyhow::anyhow!("{} is no absolute path", path.display()))?;
+        if let Some(Value::Object(settings)) =
+            Arc::make_mut(connector).spec.service.as_mut().and_then(|s| s.settings.as_mut())
+        {
             settings.insert("location".to_owned(), Value::String(url.to_string()));
         }
     }
@@ -46,7 +50,10 @@ mod tests {
         std::fs::create_dir(folder.path().join("lake")).unwrap();
         let mut connectors = [lake("file:lake"), lake("file:///srv/lake"), lake("gs://bucket")];
         resolve(&mut connectors, folder.path()).unwrap();
-        assert!(location(&connectors[0]).unwrap().starts_with("file:///") && location(&connectors[0]).unwrap().ends_with("/lake"));
+        assert!(
+            location(&connectors[0]).unwrap().starts_with("file:///")
+                && location(&connectors[0]).unwrap().ends_with("/lake")
+        );
         assert_eq!(location(&connectors[1]), Some("file:///srv/lake"));
         assert_eq!(location(&connectors[2]), Some("gs://bucket"));
     }

@@ -59,10 +59,16 @@ impl Services {
 }
 
 impl Prepared {
-    fn start(self, folder: &Folder, egress: &EgressPolicy, stop: &CancellationToken) -> anyhow::Result<(String, GivenService)> {
+    fn start(
+        self,
+        folder: &Folder,
+        egress: &EgressPolicy,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<(String, GivenService)> {
         let connector = name(&self.connector);
         let token = TokenSource::fixed(token::random()?.into());
-        let config = self.config(folder, egress, token.clone()).with_context(|| format!("Connector \"{connector}\""))?;
+        let config =
+            self.config(folder, egress, token.clone()).with_context(|| format!("Connector \"{connector}\""))?;
         let address = self.listener.local_addr().context("a listener has no address")?;
         let endpoint = ClusterEndpoint::local(address).context("a service is not on loopback")?;
         let (listener, stop, named) = (self.listener, stop.clone(), connector.clone());
@@ -109,9 +115,12 @@ impl Prepared {
 
 fn module(connector: &str, service: &Service) -> anyhow::Result<Arc<dyn Module>> {
     let module = ModuleName::parse(&service.module).with_context(|| format!("Connector \"{connector}\""))?;
-    let known = || aperium_mcp_service::connectors::all().iter().map(|known| known.info().module).collect::<Vec<_>>().join(", ");
-    aperium_mcp_service::connectors::find(&module)
-        .ok_or_else(|| anyhow!("Connector \"{connector}\": this version has no module \"{module}\"; it has: {}", known()))
+    let known = || {
+        aperium_mcp_service::connectors::all().iter().map(|known| known.info().module).collect::<Vec<_>>().join(", ")
+    };
+    aperium_mcp_service::connectors::find(&module).ok_or_else(|| {
+        anyhow!("Connector \"{connector}\": this version has no module \"{module}\"; it has: {}", known())
+    })
 }
 
 fn name(connector: &Connector) -> String {
