@@ -83,6 +83,13 @@ impl Plan<Prepared> {
     }
 }
 
+impl<State> Plan<State> {
+    /// The objects as they are applied, in that order: for checks of what they mean.
+    pub fn bodies(&self) -> impl Iterator<Item = &Value> {
+        self.objects.iter().map(|object| &object.body)
+    }
+}
+
 /// Plans all objects.
 #[must_use]
 pub fn plan(names: &Names, valid: &ValidatedConnector<'_>) -> Plan<Prepared> {
