@@ -1,0 +1,95 @@
+//! A real Prefect server from the pinned packages, in a temporary folder and on a free loopback port.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use aperium_tests::postgres::Postgres;
+use aperium_tests::process::{Process, Program, Signal};
+use aperium_tests::{http, ports, wait};
+use tempfile::TempDir;
+
+/// How long the server may take to answer, on a machine that is busy with other tests.
+const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// A server; it ends when dropped.
+pub struct Server {
+    port: u16,
+    python: PathBuf,
+    _process: Process,
+    // Last: a folder can be removed when nobody writes into it any more.
+    home: TempDir,
+}
+
+impl Server {
+    /// Installs what is missing, starts a server with these settings and waits until it answers.
+    pub async fn start(settings: &[(&str, &str)]) -> Self {
+        let python = install();
+        let home = tempfile::Builder::new().prefix("aperium-prefect").tempdir().unwrap();
+        let port = ports::free();
+        let mut program = Program::new("prefect-server", scripts().join("start.sh"))
+            .arg(&python)
+            .arg(home.path())
+            .arg(port.to_string())
+            // Late after one second instead of fifteen.
+            .env("PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS", "1")
+            .env("PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS", "1")
+            .end_with(Signal::TERM);
+        for (name, value) in settings {
+            program = program.env(name, *value);
+        }
+        let mut process = program.spawn();
+        let health = format!("http://127.0.0.1:{port}/api/health");
+        wait::until("the Prefect server answers", START_LIMIT, || {
+            assert!(process.running(), "the Prefect server ended:\n{}", process.last_lines());
+            async { (http::get(&health, &[]).await.ok()?.status == 200).then_some(()) }
+        })
+        .await;
+        Self { port, python, _process: process, home }
+    }
+
+    /// Its `api_url`.
+    pub fn api_url(&self) -> String {
+        format!("http://127.0.0.1:{}/api", self.port)
+    }
+
+    /// Serves `etl/nightly`: a process that picks up its runs and executes each in a process of its own.
+    pub fn serve_flow(&self, auth: &str) -> Process {
+        let folder = self.home.path().join("served");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::copy(scripts().join("etl.py"), folder.join("etl.py")).unwrap();
+        Program::new("prefect-runner", &self.python)
+            .arg("etl.py")
+            .folder(&folder)
+            .env("PREFECT_API_URL", self.api_url())
+            .env("PREFECT_API_AUTH_STRING", auth)
+            .env("PREFECT_HOME", folder.join("home"))
+            .env("PREFECT_RUNNER_POLL_FREQUENCY", "1")
+            .env("DO_NOT_TRACK", "1")
+            // It ends the runs that it is executing before it ends itself.
+            .end_with(Signal::TERM)
+            .spawn()
+    }
+}
+
+/// Makes a database for a server and gives its URL.
+pub fn database(postgres: &Postgres) -> String {
+    postgres.create_role("prefect", "prefect");
+    postgres.create_database("prefect");
+    postgres.sql("postgres", "ALTER DATABASE prefect OWNER TO prefect");
+    // Prefect's tables are searched by parts of names.
+    postgres.sql("prefect", "CREATE EXTENSION pg_trgm");
+    format!("postgresql+asyncpg://prefect:prefect@{}/prefect", postgres.address())
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/prefect").canonicalize().unwrap()
+}
+
+/// The python of the pinned packages.
+fn install() -> PathBuf {
+    let output = Command::new(scripts().join("install.sh")).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "Prefect cannot be installed:\n{errors}");
+    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+}
