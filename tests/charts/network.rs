@@ -10,6 +10,7 @@ mod chart_edges;
 mod evaluate;
 mod evaluate_tests;
 mod selector;
+mod service_edges;
 mod world;
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
