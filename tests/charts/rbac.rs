@@ -101,7 +101,7 @@ fn a_forbidden_right_is_found() {
 }
 
 #[test]
-fn the_gateway_may_read_its_catalogue_and_tokens_and_write_status_and_events() {
+fn the_gateway_may_read_its_catalogue_and_tokens_and_write_status() {
     let objects = render::defaults();
     let expected = [
         "aperium.dev/connectors: get list watch",
@@ -109,7 +109,6 @@ fn the_gateway_may_read_its_catalogue_and_tokens_and_write_status_and_events() {
         "aperium.dev/grants: get list watch",
         "core/secrets: get",
         "core/services: get list watch",
-        "events.k8s.io/events: create patch",
     ];
     assert_eq!(rights(render::find(objects, "Role", "aperium-gateway")), expected.map(str::to_owned).into());
     let review = render::find(objects, "ClusterRole", "aperium-gateway-tokenreview-aperium-system");
@@ -142,12 +141,12 @@ fn the_operator_may_look_after_children_and_make_but_not_list_secrets() {
 
 #[test]
 fn each_leads_by_its_own_lease_in_its_own_namespace() {
-    for part in ["operator", "gateway"] {
+    for (part, lease) in [("operator", "aperium-operator"), ("gateway", "aperium-gateway-status")] {
         let role = render::find(render::defaults(), "Role", &format!("aperium-{part}-lease"));
         assert_eq!(role["metadata"]["namespace"], render::NAMESPACE);
         let expected = [
             "coordination.k8s.io/leases: create".to_owned(),
-            format!("coordination.k8s.io/leases[\"aperium-{part}\"]: get update patch"),
+            format!("coordination.k8s.io/leases[{lease:?}]: get update"),
         ];
         assert_eq!(rights(role), expected.into());
     }

@@ -1,6 +1,9 @@
 //! Every object of every rendering (defaults and each feature file) against every rule.
 
 use crate::{policy, relations, render, strict};
+use aperium_crds::Settings;
+use aperium_operator::args::Args;
+use clap::Parser;
 use serde_json::{Value, json};
 
 /// Labels of every object (`app.kubernetes.io/…`).
@@ -73,6 +76,35 @@ fn a_pod_may_finish_its_requests_before_it_is_ended() {
     let objects = render::objects("aperium", &["--set", "settings.limits.drainSeconds=60"]);
     for deployment in render::of_kind(&objects, "Deployment") {
         assert_eq!(deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], 70);
+    }
+}
+
+#[test]
+fn a_cluster_with_another_domain_is_known_to_both() {
+    let objects = render::objects("aperium", &["--set", "clusterDomain=corp.internal"]);
+    let args =
+        &render::find(&objects, "Deployment", "aperium-operator")["spec"]["template"]["spec"]["containers"][0]["args"];
+    assert!(args.as_array().unwrap().contains(&json!("--cluster-domain=corp.internal")), "{args}");
+    let settings = &render::find(&objects, "ConfigMap", "aperium-settings")["data"]["settings.yaml"];
+    let settings = Settings::parse(settings.as_str().unwrap()).unwrap();
+    assert_eq!(settings.hosts.allowed_hosts, ["aperium-gateway.aperium-system.svc.corp.internal"]);
+}
+
+#[test]
+fn the_operator_takes_the_arguments_that_it_is_given() {
+    for (name, objects) in render::all() {
+        let args = &render::find(&objects, "Deployment", "aperium-operator")["spec"]["template"]["spec"]["containers"]
+            [0]["args"];
+        let args = args
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|arg| arg.as_str().unwrap().replace("$(POD_NAMESPACE)", render::NAMESPACE));
+        let args = Args::try_parse_from(std::iter::once("aperium-operator".to_owned()).chain(args))
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(args.leader_elect, "{name}: several replicas without a leader");
+        assert_eq!(args.system_namespace.as_deref(), Some(render::NAMESPACE));
+        assert!(args.namespaces.iter().any(|namespace| namespace == render::NAMESPACE), "{name}");
     }
 }
 

@@ -184,3 +184,22 @@ fn what_the_operator_makes_obeys_the_rules_that_the_chart_obeys() {
     assert_eq!(policy::faults(deployment), Vec::<String>::new());
     assert_eq!(deployment["spec"]["template"]["spec"]["automountServiceAccountToken"], false);
 }
+
+/// The canary: with one label less in the operator's policy the edges must move, or these tests would prove nothing.
+#[test]
+fn a_policy_that_forgets_a_label_lets_the_wrong_ones_in() {
+    let chart = chart();
+    let mut children = children(&chart, "finance", &json!({}));
+    let service = pod_of(render::find(&children, "Deployment", "aperium-mcp-postgres"), "10.244.0.20");
+    for child in children.iter_mut().filter(|child| child["kind"] == "NetworkPolicy") {
+        for peer in child["spec"]["ingress"][0]["from"].as_array_mut().unwrap() {
+            peer.as_object_mut().unwrap().remove("podSelector");
+        }
+    }
+    let mut network = network(&chart);
+    network.add(&children);
+    for let_in in [stranger("apps"), stranger(render::NAMESPACE)] {
+        assert!(network.allows(End::Pod(&let_in), End::Pod(&service), SERVICE), "{let_in:?}");
+    }
+    assert!(!network.allows(End::Pod(&stranger("elsewhere")), End::Pod(&service), SERVICE));
+}
