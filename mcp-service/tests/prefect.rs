@@ -3,6 +3,11 @@
 //! One server serves all chapters; they run at the same time and touch different things. When the server cannot be had,
 //! the test fails. Its database is PostgreSQL, as in production: on SQLite, Prefect answers 503 to writes that meet, and
 //! leaves it to its clients to try again, which ours never do.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is a test: what fails, fails it, and it says how far it got"
+)]
 
 #[path = "prefect/proxy.rs"]
 mod proxy;
@@ -55,11 +60,13 @@ async fn every_tool_works_with_a_real_server() {
         writes::a_run_that_nobody_picked_up_is_cancelled_at_once,
         writes::schedules_are_paused_and_resumed,
         writes::a_variable_is_made_and_then_replaced,
+        writes::a_write_finds_a_connection_after_the_server_closed_the_idle_ones,
         writes::wrong_arguments_are_the_callers_to_change,
         proxy::a_workspace_of_the_cloud_is_reached_below_its_path_with_its_key,
         service::readiness_tells_good_from_refused_from_unreachable,
     ])
     .await;
+    prefect.check_answers(&server);
     drop(runner);
     drop(server);
     drop(postgres);

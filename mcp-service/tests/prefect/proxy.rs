@@ -17,7 +17,7 @@ use crate::upstream::{Prefect, http, texts};
 const PREFIX: &str = "/api/accounts/9a0b/workspaces/77cd";
 const KEY: &str = "pnb_key-of-the-test";
 
-pub async fn a_workspace_of_the_cloud_is_reached_below_its_path_with_its_key(prefect: Prefect) {
+pub(crate) async fn a_workspace_of_the_cloud_is_reached_below_its_path_with_its_key(prefect: Prefect) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}{PREFIX}/", listener.local_addr().unwrap());
     let stop = CancellationToken::new();

@@ -13,7 +13,7 @@ use crate::upstream::{Prefect, items, texts};
 /// A well-formed id that belongs to nothing.
 const NOTHING: &str = "00000000-0000-4000-8000-000000000000";
 
-pub async fn flows_and_deployments_are_listed_and_shown(prefect: Prefect) {
+pub(crate) async fn flows_and_deployments_are_listed_and_shown(prefect: Prefect) {
     let flows = prefect.call("prefect_list_flows", json!({"name": "ET"})).await.unwrap();
     assert!(texts(&flows, "name").contains(&"etl"), "{flows}");
     let none = prefect.call("prefect_list_flows", json!({"name": "no such flow"})).await.unwrap();
@@ -41,7 +41,7 @@ pub async fn flows_and_deployments_are_listed_and_shown(prefect: Prefect) {
     assert_eq!((&by_id["name"], &by_id["flow_name"]), (&json!("nightly"), &json!("etl")));
 }
 
-pub async fn a_name_may_hold_any_character(prefect: Prefect) {
+pub(crate) async fn a_name_may_hold_any_character(prefect: Prefect) {
     let (flow, name) = ("näch tly #1? +x", "..v1.0 \\ ;=@:");
     let id = prefect.deploy(flow, name, json!({})).await;
     let found = prefect.call("prefect_get_deployment", json!({"deployment": format!("{flow}/{name}")})).await.unwrap();
@@ -55,7 +55,7 @@ pub async fn a_name_may_hold_any_character(prefect: Prefect) {
     assert_eq!(texts(&one, "flow_name"), [flow]);
 }
 
-pub async fn a_list_of_more_than_one_request_is_paged_to_its_end(prefect: Prefect) {
+pub(crate) async fn a_list_of_more_than_one_request_is_paged_to_its_end(prefect: Prefect) {
     let deployment = prefect.deploy("paged", "many", json!({})).await;
     for part in [100, 100, 5] {
         let runs: Vec<Value> = (0..part).map(|_| json!({})).collect();
@@ -73,7 +73,7 @@ pub async fn a_list_of_more_than_one_request_is_paged_to_its_end(prefect: Prefec
     assert_eq!((seen.len(), &rest["truncated"], rest.get("next_cursor")), (205, &json!(false), None));
 }
 
-pub async fn work_pools_and_automations_are_listed_without_their_secrets(prefect: Prefect) {
+pub(crate) async fn work_pools_and_automations_are_listed_without_their_secrets(prefect: Prefect) {
     let pool = json!({"name": "wards", "type": "process", "description": "East and west", "base_job_template": {
         "job_configuration": {"env": "{{ env }}"},
         "variables": {"properties": {"env": {"type": "object", "default": {"PASSWORD": "geheim"}}}},
@@ -104,7 +104,7 @@ pub async fn work_pools_and_automations_are_listed_without_their_secrets(prefect
     assert!(items(&none).is_empty());
 }
 
-pub async fn the_dashboard_counts_what_is_there(prefect: Prefect) {
+pub(crate) async fn the_dashboard_counts_what_is_there(prefect: Prefect) {
     let deployment = prefect.deploy("forgotten", "late", json!({})).await;
     prefect.call("prefect_run_deployment", json!({"deployment": deployment})).await.unwrap();
     wait::until("the run nobody picks up is late", Duration::from_secs(90), || async {
@@ -120,7 +120,7 @@ pub async fn the_dashboard_counts_what_is_there(prefect: Prefect) {
     assert_eq!(board["work_pools_truncated"], false);
 }
 
-pub async fn what_does_not_exist_is_not_found_and_never_an_empty_list(prefect: Prefect) {
+pub(crate) async fn what_does_not_exist_is_not_found_and_never_an_empty_list(prefect: Prefect) {
     let run = json!({"flow_run": NOTHING});
     for (tool, arguments) in [
         ("prefect_get_flow_run", run.clone()),
@@ -140,7 +140,7 @@ pub async fn what_does_not_exist_is_not_found_and_never_an_empty_list(prefect: P
     }
 }
 
-pub async fn refused_credentials_are_auth_failed(prefect: Prefect) {
+pub(crate) async fn refused_credentials_are_auth_failed(prefect: Prefect) {
     let url = &prefect.api_url;
     for fields in [&[][..], &[("auth_string", "admin:wr0ng-secret")], &[("api_key", "pnu_wr0ng-secret")]] {
         let refused = Prefect::with(url, fields);

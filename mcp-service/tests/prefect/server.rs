@@ -7,13 +7,14 @@ use std::time::Duration;
 use aperium_tests::postgres::Postgres;
 use aperium_tests::process::{Process, Program, Signal};
 use aperium_tests::{http, ports, wait};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long the server may take to answer, on a machine that is busy with other tests.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// A server; it ends when dropped.
-pub struct Server {
+pub(crate) struct Server {
     port: u16,
     python: PathBuf,
     _process: Process,
@@ -23,7 +24,7 @@ pub struct Server {
 
 impl Server {
     /// Installs what is missing, starts a server with these settings and waits until it answers.
-    pub async fn start(settings: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
         let python = install();
         let home = tempfile::Builder::new().prefix("aperium-prefect").tempdir().unwrap();
         let port = ports::free();
@@ -49,12 +50,20 @@ impl Server {
     }
 
     /// Its `api_url`.
-    pub fn api_url(&self) -> String {
+    pub(crate) fn api_url(&self) -> String {
         format!("http://127.0.0.1:{}/api", self.port)
     }
 
+    /// Checks the answers of tools against their schemas with Python's jsonschema, which comes with Prefect.
+    pub(crate) fn validate(&self, answers: &Value) {
+        let file = self.home.path().join("answers.json");
+        std::fs::write(&file, answers.to_string()).unwrap();
+        let output = Command::new(&self.python).args(["-c", VALIDATE]).arg(&file).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Serves `etl/nightly`: a process that picks up its runs and executes each in a process of its own.
-    pub fn serve_flow(&self, auth: &str) -> Process {
+    pub(crate) fn serve_flow(&self, auth: &str) -> Process {
         let folder = self.home.path().join("served");
         std::fs::create_dir(&folder).unwrap();
         std::fs::copy(scripts().join("etl.py"), folder.join("etl.py")).unwrap();
@@ -72,8 +81,20 @@ impl Server {
     }
 }
 
+/// Reads tools with their schemas and answers, and fails at the first answer that does not fit.
+const VALIDATE: &str = "
+import json, sys
+from jsonschema import Draft202012Validator as Validator
+for tool in json.load(open(sys.argv[1])):
+    Validator.check_schema(tool['schema'])
+    for answer in tool['answers']:
+        errors = [f'{e.json_path}: {e.message}' for e in Validator(tool['schema']).iter_errors(answer)]
+        if errors:
+            sys.exit(tool['tool'] + ': ' + '; '.join(errors[:5]))
+";
+
 /// Makes a database for a server and gives its URL.
-pub fn database(postgres: &Postgres) -> String {
+pub(crate) fn database(postgres: &Postgres) -> String {
     postgres.create_role("prefect", "prefect");
     postgres.create_database("prefect");
     postgres.sql("postgres", "ALTER DATABASE prefect OWNER TO prefect");

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::upstream::{Prefect, fields_of, policy};
 
-pub async fn readiness_tells_good_from_refused_from_unreachable(prefect: Prefect) {
+pub(crate) async fn readiness_tells_good_from_refused_from_unreachable(prefect: Prefect) {
     let good = readiness(&prefect.api_url, &prefect.auth, "Ok").await;
     assert_eq!((&good["ready"], &good["tools"]), (&json!(true), &json!(11)), "writes are off unless asked for: {good}");
     let refused = readiness(&prefect.api_url, "admin:wr0ng-secret", "AuthFailed").await;

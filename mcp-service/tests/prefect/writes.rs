@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use crate::upstream::{Prefect, items, texts};
 
-pub async fn a_deployment_runs_to_its_end_once_however_often_the_call_arrives(prefect: Prefect) {
+pub(crate) async fn a_deployment_runs_to_its_end_once_however_often_the_call_arrives(prefect: Prefect) {
     let id = RequestId::accept(None);
-    let arguments = json!({"deployment": "etl/nightly", "parameters": {"number": 7, "lines": 450}, "tags": ["by-agent"]});
+    let arguments =
+        json!({"deployment": "etl/nightly", "parameters": {"number": 7, "lines": 450}, "tags": ["by-agent"]});
     let first = prefect.call_as(&id, "prefect_run_deployment", arguments.clone()).await.unwrap();
     let again = prefect.call_as(&id, "prefect_run_deployment", arguments).await.unwrap();
     assert_eq!((&first["created"], &again["created"]), (&json!(true), &json!(false)));
@@ -102,7 +103,8 @@ async fn the_events_are_shown_in_both_orders(prefect: &Prefect, run_id: &str) {
     assert!(expected.len() >= 3, "scheduled, pending, running, completed: {newest}");
 
     let mut seen = Vec::new();
-    let mut arguments = json!({"events": ["prefect.flow-run."], "resources": about, "order": "oldest_first", "limit": 1});
+    let mut arguments =
+        json!({"events": ["prefect.flow-run."], "resources": about, "order": "oldest_first", "limit": 1});
     loop {
         let page = prefect.call("prefect_list_events", arguments.clone()).await.unwrap();
         seen.extend(texts(&page, "id").into_iter().map(str::to_owned));
@@ -114,10 +116,13 @@ async fn the_events_are_shown_in_both_orders(prefect: &Prefect, run_id: &str) {
     }
     let distinct: BTreeSet<&String> = seen.iter().collect();
     assert_eq!(distinct.len(), seen.len(), "no event comes twice");
-    assert_eq!(seen.iter().collect::<BTreeSet<_>>(), expected.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>().iter().collect());
+    assert_eq!(
+        seen.iter().collect::<BTreeSet<_>>(),
+        expected.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>().iter().collect()
+    );
 }
 
-pub async fn a_failed_run_shows_why_and_can_be_retried(prefect: Prefect) {
+pub(crate) async fn a_failed_run_shows_why_and_can_be_retried(prefect: Prefect) {
     let run_id = prefect.run(json!({"fail": true})).await;
     let run = prefect.wait_for(&run_id, "FAILED").await;
     assert!(run["state"]["message"].as_str().unwrap().contains("broken on purpose"), "{run}");
@@ -137,7 +142,7 @@ pub async fn a_failed_run_shows_why_and_can_be_retried(prefect: Prefect) {
     assert!(error.message.contains("terminal state FAILED"), "{error}");
 }
 
-pub async fn a_running_run_is_cancelled_and_cannot_be_retried(prefect: Prefect) {
+pub(crate) async fn a_running_run_is_cancelled_and_cannot_be_retried(prefect: Prefect) {
     let run_id = prefect.run(json!({"wait": 600.0})).await;
     prefect.wait_for(&run_id, "RUNNING").await;
     let error = prefect.call("prefect_retry_flow_run", json!({"flow_run": run_id})).await.unwrap_err();
@@ -148,7 +153,7 @@ pub async fn a_running_run_is_cancelled_and_cannot_be_retried(prefect: Prefect) 
     assert!(run["total_run_time"].as_f64().unwrap() < 600.0, "{run}");
 }
 
-pub async fn a_run_that_nobody_picked_up_is_cancelled_at_once(prefect: Prefect) {
+pub(crate) async fn a_run_that_nobody_picked_up_is_cancelled_at_once(prefect: Prefect) {
     let deployment = prefect.deploy("unserved", "waiting", json!({})).await;
     let started = prefect.call("prefect_run_deployment", json!({"deployment": deployment})).await.unwrap();
     let run = json!({"flow_run": started["flow_run"]["id"]});
@@ -164,7 +169,7 @@ pub async fn a_run_that_nobody_picked_up_is_cancelled_at_once(prefect: Prefect) 
     assert_eq!(error.code, ErrorCode::Conflict, "{error}");
 }
 
-pub async fn schedules_are_paused_and_resumed(prefect: Prefect) {
+pub(crate) async fn schedules_are_paused_and_resumed(prefect: Prefect) {
     let schedules = json!({"schedules": [{"active": true, "schedule": {"interval": 3600.0}}]});
     let id = prefect.deploy("hourly", "paused", schedules).await;
     let paused = || async {
@@ -185,7 +190,7 @@ pub async fn schedules_are_paused_and_resumed(prefect: Prefect) {
     assert_eq!(shown["schedules"][0]["schedule"]["interval"], 3600.0);
 }
 
-pub async fn a_variable_is_made_and_then_replaced(prefect: Prefect) {
+pub(crate) async fn a_variable_is_made_and_then_replaced(prefect: Prefect) {
     for (value, tags, created, kept) in [
         (json!({"size": [1, 2.5, null]}), json!(["etl"]), true, json!(["etl"])),
         (json!("text"), Value::Null, false, json!(["etl"])),
@@ -202,7 +207,16 @@ pub async fn a_variable_is_made_and_then_replaced(prefect: Prefect) {
     }
 }
 
-pub async fn wrong_arguments_are_the_callers_to_change(prefect: Prefect) {
+/// The server closes connections that were idle for 5 s; the client keeps them for longer.
+pub(crate) async fn a_write_finds_a_connection_after_the_server_closed_the_idle_ones(prefect: Prefect) {
+    let prefect = Prefect::with(&prefect.api_url, &[("auth_string", &prefect.auth)]);
+    for value in 1..=3 {
+        prefect.call("prefect_set_variable", json!({"name": "now_and_then", "value": value})).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    }
+}
+
+pub(crate) async fn wrong_arguments_are_the_callers_to_change(prefect: Prefect) {
     for (tool, arguments, upstream) in [
         ("prefect_run_deployment", json!({"deployment": "etl/nightly", "parameters": {"number": "x"}}), Some(409)),
         ("prefect_run_deployment", json!({"deployment": "etl"}), None),

@@ -110,17 +110,17 @@ mod tests {
     use super::*;
     use crate::connector::ErrorCode;
 
-    fn url(base: &str, endpoint: Endpoint) -> String {
-        Base::parse(base).unwrap().url(&endpoint)
+    fn url(base: &str, endpoint: &Endpoint) -> String {
+        Base::parse(base).unwrap().url(endpoint)
     }
 
     #[test]
     fn the_base_path_is_kept_with_or_without_a_slash_at_its_end() {
         let flows = || Endpoint::new("/flows/filter");
-        assert_eq!(url("http://prefect:4200/api", flows()), "http://prefect:4200/api/flows/filter");
-        assert_eq!(url("http://prefect:4200/team/x/api//", flows()), "http://prefect:4200/team/x/api/flows/filter");
-        assert_eq!(url("https://prefect.example.com", flows()), "https://prefect.example.com/flows/filter");
-        assert_eq!(url("http://[::1]:4200/api", flows()), "http://[::1]:4200/api/flows/filter");
+        assert_eq!(url("http://prefect:4200/api", &flows()), "http://prefect:4200/api/flows/filter");
+        assert_eq!(url("http://prefect:4200/team/x/api//", &flows()), "http://prefect:4200/team/x/api/flows/filter");
+        assert_eq!(url("https://prefect.example.com", &flows()), "https://prefect.example.com/flows/filter");
+        assert_eq!(url("http://[::1]:4200/api", &flows()), "http://[::1]:4200/api/flows/filter");
     }
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
             ("\\..\\", "%5C..%5C"),
         ] {
             let endpoint = Endpoint::new("/deployments/name").name(name).unwrap().name("d").unwrap();
-            assert_eq!(url("http://p/api", endpoint), format!("http://p/api/deployments/name/{encoded}/d"));
+            assert_eq!(url("http://p/api", &endpoint), format!("http://p/api/deployments/name/{encoded}/d"));
         }
         for dots in [".", ".."] {
             assert_eq!(Endpoint::new("/x").name(dots).unwrap_err().code, ErrorCode::InvalidArgument);
@@ -147,9 +147,9 @@ mod tests {
         let id = Id::parse("360ED2BB-1fb6-4aad-b32c-c7e92f76443a").unwrap();
         let endpoint = Endpoint::new("/deployments").id(&id).then("/create_flow_run");
         let expected = "http://p/api/deployments/360ed2bb-1fb6-4aad-b32c-c7e92f76443a/create_flow_run";
-        assert_eq!(url("http://p/api", endpoint), expected);
+        assert_eq!(url("http://p/api", &endpoint), expected);
         let endpoint = Endpoint::new("/csrf-token").query("client", "a&b=c");
-        assert_eq!(url("http://p/api", endpoint), "http://p/api/csrf-token?client=a%26b%3Dc");
+        assert_eq!(url("http://p/api", &endpoint), "http://p/api/csrf-token?client=a%26b%3Dc");
     }
 
     #[test]

@@ -104,7 +104,8 @@ impl DeploymentRef {
 impl<'de> Deserialize<'de> for DeploymentRef {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| D::Error::custom("a deployment is its id or \"<flow name>/<deployment name>\""))
+        Self::parse(&text)
+            .ok_or_else(|| D::Error::custom("a deployment is its id or \"<flow name>/<deployment name>\""))
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
 use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::connector::{ToolError, Upstream};
 
@@ -49,7 +49,9 @@ fn authorization(up: &Upstream) -> Result<Option<HeaderValue>, ToolError> {
         (None, Some(auth)) => Zeroizing::new(format!("Basic {}", STANDARD.encode(auth))),
         (None, None) => return Ok(None),
     };
-    sensitive(&text).map(Some).ok_or_else(|| ToolError::invalid("the credential field \"api_key\" is no key of Prefect"))
+    sensitive(&text)
+        .map(Some)
+        .ok_or_else(|| ToolError::invalid("the credential field \"api_key\" is no key of Prefect"))
 }
 
 /// `custom_headers`: one JSON object of names and values.
@@ -67,7 +69,8 @@ fn custom(up: &Upstream) -> Result<HeaderMap, ToolError> {
         if RESERVED.contains(&name) || name.as_str().starts_with("prefect-csrf-") {
             return Err(wrong(&format!("must not set {name}")));
         }
-        let value = sensitive(value.expose_secret()).ok_or_else(|| wrong(&format!("holds a value that {name} cannot have")))?;
+        let value =
+            sensitive(value.expose_secret()).ok_or_else(|| wrong(&format!("holds a value that {name} cannot have")))?;
         headers.insert(name, value);
     }
     Ok(headers)

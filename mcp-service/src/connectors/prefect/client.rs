@@ -80,7 +80,7 @@ impl<'a> Client<'a> {
         };
         answer.map_err(|error| match error.code {
             // Another page, or nothing, where the API should be.
-            ErrorCode::NotFound | ErrorCode::Upstream if !error.upstream_status.is_some_and(|status| status >= 500) => {
+            ErrorCode::NotFound | ErrorCode::Upstream if error.upstream_status.is_none_or(|status| status < 500) => {
                 let hint = "\"api_url\" does not lead to a Prefect API: it ends in /api, for Cloud in /workspaces/<id>";
                 ToolError { code: ErrorCode::InvalidArgument, message: format!("{hint} ({})", error.message), ..error }
             }

@@ -77,11 +77,13 @@ fn shorten(words: &str) -> String {
 
 /// Whether a proxy in between echoes what must not be shown.
 fn holds_secret(text: &str, up: &Upstream) -> bool {
-    ["api_key", "auth_string", "custom_headers"].into_iter().filter_map(|field| up.optional_secret(field)).any(|secret| {
-        let secret = secret.expose_secret().trim();
-        let parts = [Some(secret), secret.split_once(':').map(|(_, password)| password)];
-        parts.into_iter().flatten().any(|part| part.len() >= MIN_SECRET && text.contains(part))
-    })
+    ["api_key", "auth_string", "custom_headers"].into_iter().filter_map(|field| up.optional_secret(field)).any(
+        |secret| {
+            let secret = secret.expose_secret().trim();
+            let parts = [Some(secret), secret.split_once(':').map(|(_, password)| password)];
+            parts.into_iter().flatten().any(|part| part.len() >= MIN_SECRET && text.contains(part))
+        },
+    )
 }
 
 // === impl Detail ===

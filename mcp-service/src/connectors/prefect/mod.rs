@@ -41,7 +41,8 @@ static INFO: Info = Info {
             "http://<host>:4200/api of a server, or https://api.prefect.cloud/api/accounts/<id>/workspaces/<id>.",
         ),
         CredentialField::secret("api_key", "API key", "Key of a Prefect Cloud service account.").optional(),
-        CredentialField::secret("auth_string", "Auth string", "user:password of a server that asks for one.").optional(),
+        CredentialField::secret("auth_string", "Auth string", "user:password of a server that asks for one.")
+            .optional(),
         CredentialField::secret(
             "custom_headers",
             "Custom headers",
@@ -124,7 +125,8 @@ fn reads() -> Vec<Tool> {
         Tool::read(
             "prefect_list_flow_runs",
             "List flow runs",
-            "Lists flow runs by state, deployment, flow, expected start and tags. Late runs have the state name Late.",
+            "Lists flow runs by state, deployment, flow, expected start and tags, runs still to come first (`until` now leaves \
+             them out). Late runs have the state name Late.",
             flow_runs::list_flow_runs,
         )
         .example(json!({"states": ["FAILED", "CRASHED"], "since": "2026-11-20T00:00:00Z", "limit": 20})),

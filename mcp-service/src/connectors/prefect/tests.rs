@@ -108,7 +108,7 @@ async fn a_redirect_is_not_followed_even_to_the_same_host() {
 async fn answers_that_are_no_prefect_answers_are_errors_and_not_empty_lists() {
     for body in ["", "<html>Sign in</html>", "{}", "[{\"id\": 1}]", "[", "null", &"[".repeat(100_000)] {
         let error = list_flows_answered(ResponseTemplate::new(200).set_body_string(body)).await;
-        assert_eq!(error.code, ErrorCode::Upstream, "{:.20}", body);
+        assert_eq!(error.code, ErrorCode::Upstream, "{body:.20}");
     }
 }
 
@@ -192,7 +192,8 @@ async fn a_csrf_token_is_fetched_once_sent_with_each_post_and_asked_for_anew_whe
     let token = json!({"token": "t0ken", "client": "c", "expiration": "2999-01-01T00:00:00Z"});
     let answer = ResponseTemplate::new(200).set_body_json(token);
     Mock::given(path("/csrf-token")).respond_with(answer).expect(2).mount(&server).await;
-    let refusal = ResponseTemplate::new(403).set_body_json(json!({"detail": "Invalid CSRF token or client identifier."}));
+    let refusal =
+        ResponseTemplate::new(403).set_body_json(json!({"detail": "Invalid CSRF token or client identifier."}));
     let refused = Mock::given(path("/flows/filter")).respond_with(refusal).up_to_n_times(1).expect(1);
     let good = ResponseTemplate::new(200).set_body_json(json!([]));
     let accepted = Mock::given(path("/flows/filter")).and(header("prefect-csrf-token", "t0ken")).respond_with(good);
@@ -204,6 +205,22 @@ async fn a_csrf_token_is_fetched_once_sent_with_each_post_and_asked_for_anew_whe
     for _ in 0..2 {
         call(&up, "prefect_list_flows", json!({})).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_call_that_is_abandoned_while_the_server_is_slow_does_not_hold_up_the_next() {
+    let server = MockServer::start().await;
+    let off = || ResponseTemplate::new(422);
+    let slow = Mock::given(path("/csrf-token")).respond_with(off().set_delay(Duration::from_secs(60)));
+    slow.up_to_n_times(1).expect(1).mount(&server).await;
+    Mock::given(path("/csrf-token")).respond_with(off()).expect(1).mount(&server).await;
+    let good = ResponseTemplate::new(200).set_body_json(json!([]));
+    Mock::given(path("/flows/filter")).respond_with(good).expect(1).mount(&server).await;
+    let up = upstream(&[("api_url", &server.uri())]);
+    let abandoned = tokio::time::timeout(Duration::from_millis(300), call(&up, "prefect_list_flows", json!({}))).await;
+    assert!(abandoned.is_err());
+    let next = tokio::time::timeout(Duration::from_secs(10), call(&up, "prefect_list_flows", json!({}))).await;
+    next.unwrap().unwrap();
 }
 
 #[tokio::test]

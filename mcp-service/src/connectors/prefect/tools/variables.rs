@@ -102,7 +102,11 @@ mod tests {
     fn names_and_values_that_prefect_would_refuse_are_refused_here() {
         let check = |value| serde_json::from_value::<SetVariable>(value).unwrap().check();
         assert!(check(json!({"name": "batch-size_2", "value": null})).is_ok());
-        for wrong in [json!({"name": "Batch", "value": 1}), json!({"name": "../x", "value": 1}), json!({"name": "a b", "value": 1})] {
+        for wrong in [
+            json!({"name": "Batch", "value": 1}),
+            json!({"name": "../x", "value": 1}),
+            json!({"name": "a b", "value": 1}),
+        ] {
             assert!(check(wrong).is_err());
         }
         assert!(check(json!({"name": "a", "value": "x".repeat(4998)})).is_ok());
