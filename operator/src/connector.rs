@@ -15,6 +15,7 @@ pub mod apply;
 pub mod dereference;
 pub mod observe;
 pub mod plan;
+pub mod refusals;
 pub mod report;
 pub mod status;
 pub mod token;

@@ -2,6 +2,7 @@
 
 use crate::connector::dereference::Memory;
 use crate::connector::observe::Deployments;
+use crate::connector::refusals::Refusals;
 use crate::connector::token::Seen;
 use crate::events::Events;
 use crate::metrics::Metrics;
@@ -39,6 +40,8 @@ pub struct Context {
     pub secrets: Memory,
     /// Which token Secrets were seen.
     pub tokens: Seen,
+    /// What the API server refused.
+    pub refusals: Refusals,
     /// The Deployments' statuses.
     pub deployments: Deployments,
     /// What the pods say.
@@ -80,6 +83,7 @@ impl Context {
         self.metrics.forget(key);
         if let Ok(child) = child_key(key) {
             self.deployments.forget(&child);
+            self.refusals.forget(&child);
         }
     }
 }

@@ -99,12 +99,16 @@ pub fn of_conditions(old: &[Condition], new: &[Condition]) -> Vec<Notice> {
             // Ready repeats the reason of the condition that fails.
             (types::READY, _) => {}
             // A pod that is starting is no news; one that was available and is not any more is.
-            (types::AVAILABLE, "False") if before.is_none_or(|before| before.status != "True") && now.reason == "MinimumReplicasUnavailable" => {}
+            (types::AVAILABLE, "False")
+                if before.is_none_or(|before| before.status != "True")
+                    && now.reason == "MinimumReplicasUnavailable" => {}
             (_, "False") => events.push(event(now.reason != "Suspended", &now.reason, "Reconcile", &text)),
             (types::RESOLVED_REFS, "True") if now.reason != "ResolvedRefs" => {
                 events.push(event(true, &now.reason, "Reconcile", &text));
             }
-            (types::ACCEPTED, "True") => events.push(event(false, "Accepted", "Reconcile", "the Connector is accepted")),
+            (types::ACCEPTED, "True") => {
+                events.push(event(false, "Accepted", "Reconcile", "the Connector is accepted"))
+            }
             _ => {}
         }
     }
@@ -127,12 +131,18 @@ mod tests {
         let conditions = [said(types::ACCEPTED, Verdict::False, "Invalid")];
         assert_eq!(of_conditions(&[], &conditions).len(), 1);
         assert!(of_conditions(&conditions, &conditions).is_empty());
-        assert_eq!(of_conditions(&conditions, &[said(types::ACCEPTED, Verdict::False, "Conflicted")])[0].reason, "Conflicted");
+        assert_eq!(
+            of_conditions(&conditions, &[said(types::ACCEPTED, Verdict::False, "Conflicted")])[0].reason,
+            "Conflicted"
+        );
     }
 
     #[test]
     fn a_failure_is_said_once_by_its_own_condition_and_not_again_by_ready() {
-        let new = [said(types::CREDENTIALS_AVAILABLE, Verdict::False, "AuthFailed"), said(types::READY, Verdict::False, "AuthFailed")];
+        let new = [
+            said(types::CREDENTIALS_AVAILABLE, Verdict::False, "AuthFailed"),
+            said(types::READY, Verdict::False, "AuthFailed"),
+        ];
         let events = of_conditions(&[], &new);
         assert_eq!(events.len(), 1);
         assert!(events[0].warning);

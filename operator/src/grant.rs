@@ -106,7 +106,8 @@ pub fn patterns(spec: &GrantSpec, system: bool) -> Result<Vec<Pattern>, GrantRef
 
 /// The fields of a Grant that are spelled in a deprecated way.
 fn deprecated(spec: &GrantSpec) -> Vec<&'static str> {
-    let fields = [("mcpTools", &spec.mcp_tools), ("mcpResources", &spec.mcp_resources), ("mcpTemplates", &spec.mcp_templates)];
+    let fields =
+        [("mcpTools", &spec.mcp_tools), ("mcpResources", &spec.mcp_resources), ("mcpTemplates", &spec.mcp_templates)];
     fields.into_iter().filter(|(_, entries)| !entries.is_empty()).map(|(name, _)| name).collect()
 }
 
@@ -132,7 +133,11 @@ pub fn status(grant: &Grant, system_namespace: &str, targets: &[Target], now: &T
     let generation = grant.metadata.generation;
     let accepted = condition(types::ACCEPTED, verdict, reason, &message, generation, now.clone());
     let old = grant.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    GrantStatus { observed_generation: generation, matched_connectors: matched, conditions: settle(old, vec![accepted]) }
+    GrantStatus {
+        observed_generation: generation,
+        matched_connectors: matched,
+        conditions: settle(old, vec![accepted]),
+    }
 }
 
 fn deprecation(spec: &GrantSpec) -> String {
@@ -154,7 +159,9 @@ fn unchanged(old: Option<&GrantStatus>, new: &GrantStatus) -> bool {
 fn notice(grant: &Grant, new: &GrantStatus) -> Option<Notice> {
     let before = grant.status.as_ref().and_then(|status| status.conditions.first());
     let now = new.conditions.first()?;
-    if before.is_some_and(|before| before.status == now.status && before.reason == now.reason && before.message == now.message) {
+    if before.is_some_and(|before| {
+        before.status == now.status && before.reason == now.reason && before.message == now.message
+    }) {
         return None;
     }
     match now.status.as_str() {
@@ -294,7 +301,10 @@ mod tests {
 
     #[test]
     fn deprecated_spellings_are_folded_and_said() {
-        let grant = grant("sys", json!({"subjects": ["*"], "mcpTools": ["odoo/search_*"], "mcpResources": ["slack/file:///a"]}));
+        let grant = grant(
+            "sys",
+            json!({"subjects": ["*"], "mcpTools": ["odoo/search_*"], "mcpResources": ["slack/file:///a"]}),
+        );
         let status = of(&grant);
         assert_eq!(status.matched_connectors, ["odoo", "slack"]);
         let notice = notice(&grant, &status).unwrap();

@@ -138,7 +138,8 @@ impl Elector {
     /// After a conflict while holding: an edit of labels is no loss, another holder is.
     async fn still_ours(&mut self) -> Result<bool, kube::Error> {
         let found = self.api.get_opt(self.name).await?;
-        let ours = found.as_ref().and_then(|lease| lease.spec.as_ref()?.holder_identity.as_deref()) == Some(&self.identity);
+        let ours =
+            found.as_ref().and_then(|lease| lease.spec.as_ref()?.holder_identity.as_deref()) == Some(&self.identity);
         if ours {
             self.held = found;
         }
@@ -164,7 +165,10 @@ impl Elector {
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
-            acquire_time: before.filter(|_| same).and_then(|spec| spec.acquire_time.clone()).or_else(|| Some(now.clone())),
+            acquire_time: before
+                .filter(|_| same)
+                .and_then(|spec| spec.acquire_time.clone())
+                .or_else(|| Some(now.clone())),
             renew_time: Some(now),
             lease_transitions: Some(if same || before.is_none() { transitions } else { transitions.saturating_add(1) }),
             ..LeaseSpec::default()

@@ -61,6 +61,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut config = kube::Config::infer().await.context("no client configuration: run in a pod or set KUBECONFIG")?;
     // Every wait here has a limit of its own; the client's retries (up to 1000 s) would hide failures from them.
     config.default_retry = false;
+    let agent = concat!("aperium-operator/", env!("CARGO_PKG_VERSION"));
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
     let system_namespace = system_namespace.unwrap_or_else(|| config.default_namespace.clone());
     let namespaces = if namespaces.is_empty() { vec![system_namespace.clone()] } else { namespaces };
     let fixed = settings::Fixed { system_namespace, cluster_domain, api_server: api_server.into_iter().collect() };
@@ -77,6 +79,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         secrets: Default::default(),
         tokens: Default::default(),
         deployments: Default::default(),
+        refusals: Default::default(),
         readiness: Default::default(),
         routing: Default::default(),
         grants: Default::default(),

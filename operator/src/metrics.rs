@@ -74,7 +74,11 @@ impl Default for Metrics {
         registry.register("readyz_requests", "Requests to pods by result", metrics.probes.clone());
         registry.register("queue_depth", "Connectors that are due", metrics.queue.clone());
         registry.register("connectors", "Connectors with a service", metrics.connectors.clone());
-        registry.register("connectors_ready", "Connectors with a service that are ready", metrics.connectors_ready.clone());
+        registry.register(
+            "connectors_ready",
+            "Connectors with a service that are ready",
+            metrics.connectors_ready.clone(),
+        );
         registry.register("leader", "1 while this replica reconciles", metrics.leader.clone());
         registry.register("settings_invalid", "1 while the settings file cannot be used", metrics.settings_bad.clone());
         Self { registry, ..metrics }

@@ -61,10 +61,11 @@ impl Readiness {
     /// Its pods have changed: they are asked at once.
     pub fn look(&self, key: &Key) {
         let now = Instant::now();
-        self.known()
-            .entry(key.clone())
-            .and_modify(|entry| entry.at = now)
-            .or_insert(Entry { at: now, asking: false, seen: None });
+        self.known().entry(key.clone()).and_modify(|entry| entry.at = now).or_insert(Entry {
+            at: now,
+            asking: false,
+            seen: None,
+        });
         self.due.notify_one();
     }
 
@@ -122,7 +123,8 @@ fn spread(key: &Key, period: Duration) -> Duration {
 pub async fn run(context: Arc<Context>, stop: CancellationToken) {
     let mut asking = futures::stream::FuturesUnordered::new();
     loop {
-        let (due, next) = if asking.len() < CONCURRENCY { context.readiness.take(Instant::now()) } else { (Vec::new(), None) };
+        let (due, next) =
+            if asking.len() < CONCURRENCY { context.readiness.take(Instant::now()) } else { (Vec::new(), None) };
         for key in due {
             let context = context.clone();
             asking.push(async move {

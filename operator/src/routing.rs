@@ -76,7 +76,8 @@ impl Routing {
 
     fn take(&self) -> (Vec<Arc<str>>, bool) {
         let mut state = self.state();
-        let large = state.marked.iter().any(|namespace| state.held.get(&**namespace).is_some_and(|held| held.len() > LARGE));
+        let large =
+            state.marked.iter().any(|namespace| state.held.get(&**namespace).is_some_and(|held| held.len() > LARGE));
         (std::mem::take(&mut state.marked).into_iter().collect(), large)
     }
 
@@ -218,7 +219,10 @@ mod tests {
     #[test]
     fn a_foreign_edit_marks_the_table_and_its_own_write_does_not() {
         let routing = Routing::default();
-        let map = |value: &str| ConfigMap { data: Some([("MCP_SERVER_URL_A".to_owned(), value.to_owned())].into()), ..ConfigMap::default() };
+        let map = |value: &str| ConfigMap {
+            data: Some([("MCP_SERVER_URL_A".to_owned(), value.to_owned())].into()),
+            ..ConfigMap::default()
+        };
         routing.holds("ns", Some(map("x")));
         assert_eq!(routing.take().0.len(), 1);
         routing.holds("ns", Some(map("x")));

@@ -50,7 +50,12 @@ type Shared = (Arc<Context>, Arc<Phase>);
 ///
 /// # Errors
 /// The listener fails.
-pub async fn run(listener: TcpListener, context: Arc<Context>, phase: Arc<Phase>, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn run(
+    listener: TcpListener,
+    context: Arc<Context>,
+    phase: Arc<Phase>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     let app = Router::new()
         .route("/healthz", get(probes::healthz))
         .route("/readyz", get(readyz))

@@ -72,9 +72,8 @@ impl Fixed {
 /// [`ReadError`].
 pub async fn read(path: Option<&Path>) -> Result<Settings, ReadError> {
     let Some(path) = path else { return Ok(Settings::default()) };
-    let text = tokio::fs::read_to_string(path)
-        .await
-        .map_err(|source| ReadError::Read { path: path.to_owned(), source })?;
+    let text =
+        tokio::fs::read_to_string(path).await.map_err(|source| ReadError::Read { path: path.to_owned(), source })?;
     Settings::parse(&text).map_err(|source| ReadError::Parse { path: path.to_owned(), source })
 }
 

@@ -18,8 +18,12 @@ use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+/// Children change in bursts, above all while a Deployment starts: one reconcile answers all of one.
+const GATHER: Duration = Duration::from_millis(100);
 
 /// What a watch says.
 enum Change<K> {
@@ -47,7 +51,12 @@ pub fn start(context: &Arc<Context>, tasks: &mut JoinSet<()>) -> Vec<Cancellatio
 }
 
 /// Follows one watch for ever; the token is cancelled after the first complete listing.
-fn follow<K>(tasks: &mut JoinSet<()>, api: Api<K>, config: watcher::Config, mut on: impl FnMut(Change<K>) + Send + 'static) -> CancellationToken
+fn follow<K>(
+    tasks: &mut JoinSet<()>,
+    api: Api<K>,
+    config: watcher::Config,
+    mut on: impl FnMut(Change<K>) + Send + 'static,
+) -> CancellationToken
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
@@ -167,7 +176,7 @@ fn concern(context: &Context, kind: ChildKind, connector: Key) {
         // Slices count only with the uid of their Service.
         context.readiness.look(&connector);
     }
-    context.queue.add(connector);
+    context.queue.add_after(connector, GATHER);
 }
 
 fn slices(context: Arc<Context>, namespace: &str, tasks: &mut JoinSet<()>) -> CancellationToken {

@@ -12,8 +12,8 @@ use crate::names::MANAGER;
 use crate::stores::children::{Child, ChildKind};
 use crate::stores::{Key, fields};
 use aperium_core::name::child_name;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::Api;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use std::time::Duration;
 
 /// The longest that one write may take.
@@ -117,14 +117,16 @@ async fn write(context: &Context, owner: &Owner, object: &Object, known: Option<
     if known.is_some_and(|known| !known.is_of(&owner.uid) || known.deleting) {
         return Err(not_ours());
     }
+    if let Some(message) = context.refusals.of(kind, &object.key, &object.hash) {
+        return Err(ApplyError::Refused { kind, message });
+    }
     // Force takes fields back from whoever took them from our object. On an object that is not known yet it would
     // take over what somebody else has just made under that name.
     let mut params = PatchParams::apply(MANAGER);
     if known.is_some() {
         params = params.force();
     }
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(context.client.clone(), &object.key.namespace, &kind.resource());
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &object.key.namespace, &kind.resource());
     context.metrics.write(kind.names().2, "apply");
     let patch = Patch::Apply(&object.body);
     let written = api.patch(&object.key.name, &params, &patch);
@@ -142,7 +144,9 @@ async fn write(context: &Context, owner: &Owner, object: &Object, known: Option<
         Ok(Err(kube::Error::Api(status))) if status.code == 409 && known.is_none() => Err(not_ours()),
         // 400 and 422: the same body will be refused again. 404: the namespace is gone, or going.
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, 400 | 422) => {
-            Err(ApplyError::Refused { kind, message: status.message.chars().take(1024).collect() })
+            let message: String = status.message.chars().take(1024).collect();
+            context.refusals.add(kind, &object.key, &object.hash, &message);
+            Err(ApplyError::Refused { kind, message })
         }
         Ok(Err(source)) => Err(ApplyError::Apply { kind, source }),
     }
@@ -181,6 +185,8 @@ async fn prune(context: &Context, plan: &Plan<Prepared>) -> Result<(), ApplyErro
 #[must_use]
 pub fn has_children(context: &Context, owner: &Owner) -> bool {
     let key = Key::new(&owner.namespace, &child_name(&owner.name));
-    let ours = |kind| context.stores.children.get(kind, &key).is_some_and(|child| child.owner.as_deref() == Some(owner.uid.as_str()));
+    let ours = |kind| {
+        context.stores.children.get(kind, &key).is_some_and(|child| child.owner.as_deref() == Some(owner.uid.as_str()))
+    };
     ChildKind::ALL.into_iter().any(ours)
 }

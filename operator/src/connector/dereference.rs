@@ -180,7 +180,8 @@ fn judge(meta: Option<&ObjectMeta>, connector: &str) -> Found {
     let Some(meta) = meta else { return Found { state: SecretState::Missing, policy: false } };
     let label = meta.labels.as_ref().and_then(|labels| labels.get(&Names::secret_label(connector)));
     let policy = meta.annotations.as_ref().and_then(|annotations| annotations.get(SHARED_TOKEN_POLICY));
-    let state = if label.is_some_and(|value| value == "true") { SecretState::Usable } else { SecretState::NotPermitted };
+    let state =
+        if label.is_some_and(|value| value == "true") { SecretState::Usable } else { SecretState::NotPermitted };
     Found { state, policy: policy.is_some_and(|policy| !policy.trim().is_empty()) }
 }
 
@@ -208,7 +209,10 @@ mod tests {
         let memory = Memory::default();
         let found = |state| Some(Found { state, policy: false });
         let remember = |uid: &str, state| {
-            memory.set(uid, Remembered { generation: Some(1), at: Instant::now(), token: found(state), credentials: None });
+            memory.set(
+                uid,
+                Remembered { generation: Some(1), at: Instant::now(), token: found(state), credentials: None },
+            );
         };
         remember("missing", SecretState::Missing);
         remember("usable", SecretState::Usable);

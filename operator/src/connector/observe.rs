@@ -93,7 +93,8 @@ async fn read(context: &Context, child: &Key) -> Result<Option<Rollout>, Observe
 }
 
 fn rollout(meta: &ObjectMeta, status: &DeploymentStatus) -> Rollout {
-    let available = status.conditions.iter().flatten().find(|condition| condition.type_.as_deref() == Some("Available"));
+    let available =
+        status.conditions.iter().flatten().find(|condition| condition.type_.as_deref() == Some("Available"));
     Rollout {
         observed: status.observed_generation.is_some() && status.observed_generation >= meta.generation,
         replicas: status.replicas.unwrap_or_default(),

@@ -39,7 +39,9 @@ pub async fn report(context: &Context, connector: &Connector, outcome: &Outcome<
     // The store may hold a newer status than the object that this reconcile began with: its own last write.
     let key = Key::of(&connector.metadata);
     let newest = match context.stores.connectors.get(&key) {
-        Some(stores::connectors::Held::Connector(held)) if held.metadata.uid == connector.metadata.uid => held.status.clone(),
+        Some(stores::connectors::Held::Connector(held)) if held.metadata.uid == connector.metadata.uid => {
+            held.status.clone()
+        }
         _ => connector.status.clone(),
     };
     let base = Connector { status: newest, ..connector.clone() };
@@ -73,13 +75,14 @@ pub async fn malformed(context: &Context, meta: &ObjectMeta, error: &str) -> Res
     write(context, meta, &status).await
 }
 
-/// Gives up every field of a status that is another's from now on.
+/// Gives up a status that is another's from now on, all but the generation: the API server takes no empty status.
 ///
 /// # Errors
 /// [`ReportError`].
 pub async fn release(context: &Context, connector: &Connector) -> Result<(), ReportError> {
     context.routing.mark(&Key::of(&connector.metadata));
-    write(context, &connector.metadata, &ConnectorStatus::default()).await
+    let observed_generation = connector.metadata.generation;
+    write(context, &connector.metadata, &ConnectorStatus { observed_generation, ..ConnectorStatus::default() }).await
 }
 
 async fn write(context: &Context, meta: &ObjectMeta, status: &ConnectorStatus) -> Result<(), ReportError> {

@@ -123,7 +123,8 @@ fn resolved(found: &Referenced) -> Said {
                 return said(types::RESOLVED_REFS, Verdict::False, reasons::SECRET_NOT_FOUND, message);
             }
             Some(SecretState::NotPermitted) => {
-                let message = format!("Secret {name} does not carry the label connector.aperium.dev/<connector>: \"true\"");
+                let message =
+                    format!("Secret {name} does not carry the label connector.aperium.dev/<connector>: \"true\"");
                 return said(types::RESOLVED_REFS, Verdict::False, reasons::REF_NOT_PERMITTED, message);
             }
             Some(SecretState::Usable) | None => {}
@@ -132,7 +133,8 @@ fn resolved(found: &Referenced) -> Said {
     if !found.sharing.is_empty() {
         let others = found.sharing.iter().take(8).map(|key| key.name.to_string()).collect::<Vec<_>>().join(", ");
         let secret = found.secrets.0.as_deref().unwrap_or_default();
-        let message = format!("token Secret {secret} is shared with {others} and has no annotation {SHARED_TOKEN_POLICY}");
+        let message =
+            format!("token Secret {secret} is shared with {others} and has no annotation {SHARED_TOKEN_POLICY}");
         return said(types::RESOLVED_REFS, Verdict::True, SHARED_TOKEN, message);
     }
     said(types::RESOLVED_REFS, Verdict::True, reasons::RESOLVED_REFS, "")
@@ -164,9 +166,10 @@ fn available(valid: &ValidatedConnector<'_>, observed: &Observed) -> Said {
 /// `: /readyz: credentials: AuthFailed: …` for the first failing check.
 fn failing_checks(pods: Option<&Seen>) -> String {
     match pods {
-        Some(Seen { answer: Some(answer), .. }) => {
-            answer.failing().map(|(name, check)| format!(": /readyz: {name}: {}: {}", check.reason, check.message)).unwrap_or_default()
-        }
+        Some(Seen { answer: Some(answer), .. }) => answer
+            .failing()
+            .map(|(name, check)| format!(": /readyz: {name}: {}: {}", check.reason, check.message))
+            .unwrap_or_default(),
         Some(Seen { error: Some(error), .. }) => format!(": {error}"),
         _ => String::new(),
     }
@@ -240,11 +243,16 @@ fn inventory(expected: &Tools, observed: &Observed) -> Option<Said> {
 /// Everything that must hold, holds; else the first that does not.
 fn ready(all: &[Said]) -> Said {
     let blocking = |wanted: fn(Verdict) -> bool| all.iter().find(|said| wanted(said.verdict));
-    let first = blocking(|verdict| verdict == Verdict::False).or_else(|| blocking(|verdict| verdict == Verdict::Unknown));
+    let first =
+        blocking(|verdict| verdict == Verdict::False).or_else(|| blocking(|verdict| verdict == Verdict::Unknown));
     match first {
         None => said(types::READY, Verdict::True, reasons::READY, ""),
         Some(first) => {
-            let message = if first.message.is_empty() { first.kind.to_owned() } else { format!("{}: {}", first.kind, first.message) };
+            let message = if first.message.is_empty() {
+                first.kind.to_owned()
+            } else {
+                format!("{}: {}", first.kind, first.message)
+            };
             said(types::READY, Verdict::False, &first.reason, message)
         }
     }

@@ -105,7 +105,11 @@ async fn is_there(api: &Api<Secret>, owner: &Owner, name: &str) -> Result<bool, 
 /// Ours, or given to us by its label. One that is being deleted belonged to a Connector of the same name before.
 fn belongs(meta: &ObjectMeta, owner: &Owner) -> bool {
     let owned = meta.owner_references.iter().flatten().any(|reference| reference.uid == owner.uid);
-    let foreign = meta.owner_references.iter().flatten().any(|reference| reference.kind == "Connector" && reference.uid != owner.uid);
+    let foreign = meta
+        .owner_references
+        .iter()
+        .flatten()
+        .any(|reference| reference.kind == "Connector" && reference.uid != owner.uid);
     let labelled = meta.labels.as_ref().and_then(|labels| labels.get(&Names::secret_label(owner.name.as_str())));
     meta.deletion_timestamp.is_none() && (owned || (!foreign && labelled.is_some_and(|value| value == "true")))
 }
@@ -153,7 +157,8 @@ mod tests {
 
     #[test]
     fn a_secret_of_a_former_connector_or_of_somebody_else_is_not_ours() {
-        let owner = Owner { name: ConnectorName::parse("odoo").unwrap(), namespace: "ns".to_owned(), uid: "new".to_owned() };
+        let owner =
+            Owner { name: ConnectorName::parse("odoo").unwrap(), namespace: "ns".to_owned(), uid: "new".to_owned() };
         let meta = |value| serde_json::from_value::<ObjectMeta>(value).unwrap();
         let owned_by = |uid: &str| json!([{"apiVersion": "aperium.dev/v1alpha1", "kind": "Connector", "name": "odoo", "uid": uid}]);
         let label = json!({"connector.aperium.dev/odoo": "true"});

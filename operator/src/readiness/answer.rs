@@ -83,8 +83,10 @@ where
 
 /// The answer of a service: ready only if both the status code and the body say so.
 pub(super) fn parse(body: &[u8], ok: bool) -> Result<Answer, String> {
-    let wire: Wire = serde_json::from_slice(body).map_err(|_| "the answer is not that of an Aperium service".to_owned())?;
-    let checks = wire.checks.into_iter().take(MAX_CHECKS).map(|(name, check)| (plain(&name, 64), cleaned(check))).collect();
+    let wire: Wire =
+        serde_json::from_slice(body).map_err(|_| "the answer is not that of an Aperium service".to_owned())?;
+    let checks =
+        wire.checks.into_iter().take(MAX_CHECKS).map(|(name, check)| (plain(&name, 64), cleaned(check))).collect();
     Ok(Answer {
         ready: ok && wire.ready,
         checks,
@@ -150,7 +152,8 @@ impl Seen {
         let verdicts = |answer: &Answer| {
             answer.checks.iter().map(|(name, check)| (name.clone(), check.ok, check.reason.clone())).collect::<Vec<_>>()
         };
-        let facts = |answer: &Answer| (answer.ready, answer.tools, answer.tools_digest.clone(), answer.names_digest.clone());
+        let facts =
+            |answer: &Answer| (answer.ready, answer.tools, answer.tools_digest.clone(), answer.names_digest.clone());
         match (&self.answer, &other.answer) {
             (Some(a), Some(b)) => verdicts(a) == verdicts(b) && facts(a) == facts(b),
             (None, None) => self.error.is_some() == other.error.is_some(),

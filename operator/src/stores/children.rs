@@ -58,7 +58,13 @@ impl ChildKind {
     pub fn resource(self) -> ApiResource {
         let (group, version, kind, plural) = self.names();
         let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-        ApiResource { group: group.into(), version: version.into(), api_version, kind: kind.into(), plural: plural.into() }
+        ApiResource {
+            group: group.into(),
+            version: version.into(),
+            api_version,
+            kind: kind.into(),
+            plural: plural.into(),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use aperium_core::id::{ConnectorId, ConnectorName};
 use aperium_core::name::effective_id;
 use aperium_crds::Connector;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -83,10 +84,10 @@ fn claimed_id(held: &Held) -> Option<ConnectorId> {
     effective_id(connector.spec.id.as_deref(), &name).ok()
 }
 
-/// What decides between two claims: the older wins, and of two of the same second the lower uid.
-fn seniority(meta: &ObjectMeta) -> (String, String) {
-    let created = meta.creation_timestamp.as_ref().map(|time| time.0.to_string()).unwrap_or_default();
-    (created, meta.uid.clone().unwrap_or_default())
+/// What decides between two claims: the older wins, and of two of the same second the first by namespace and name.
+/// The gateway decides by the same rule.
+fn seniority<'a>(meta: &ObjectMeta, key: &'a Key) -> (Option<Timestamp>, &'a Key) {
+    (meta.creation_timestamp.as_ref().map(|time| time.0), key)
 }
 
 impl Connectors {
@@ -156,9 +157,9 @@ impl Connectors {
     pub fn older_rival(&self, key: &Key) -> Option<Key> {
         let state = self.read();
         let held = state.held.get(key)?;
-        let own = seniority(held.meta());
+        let own = seniority(held.meta(), key);
         let claimants = state.claims.get(&state.claim(held)?)?;
-        let older = |other: &&Key| state.held.get(*other).is_some_and(|held| seniority(held.meta()) < own);
+        let older = |other: &&Key| state.held.get(*other).is_some_and(|held| seniority(held.meta(), other) < own);
         claimants.iter().filter(|other| *other != key).find(older).cloned()
     }
 
@@ -221,7 +222,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn connector(namespace: &str, name: &str, id: Option<&str>, created: i64, version: u64) -> DeserializeGuard<Connector> {
+    fn connector(
+        namespace: &str,
+        name: &str,
+        id: Option<&str>,
+        created: i64,
+        version: u64,
+    ) -> DeserializeGuard<Connector> {
         serde_json::from_value(json!({
             "apiVersion": "aperium.dev/v1alpha1", "kind": "Connector",
             "metadata": {
@@ -247,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_claims_of_one_second_the_lower_uid_wins() {
+    fn of_two_claims_of_one_second_the_first_by_name_wins() {
         let store = Connectors::default();
         store.offer(connector("a", "x1", Some("x"), 5, 1));
         store.offer(connector("a", "x2", Some("X"), 5, 1));

@@ -35,7 +35,8 @@ impl Slices {
         let name = slice.metadata.name.clone().unwrap_or_default();
         let mut held = self.held();
         let slices = held.entry(key.clone()).or_default();
-        let same = slices.get(&name).is_some_and(|known| known.endpoints == slice.endpoints && known.ports == slice.ports);
+        let same =
+            slices.get(&name).is_some_and(|known| known.endpoints == slice.endpoints && known.ports == slice.ports);
         slices.insert(name, slice);
         (!same).then_some(key)
     }

@@ -92,9 +92,7 @@ pub fn overlaid(base: Value, overlay: &Value) -> Result<Value, PodTemplateError>
 fn container(input: &Input<'_>) -> Value {
     let services = &input.names.settings.services;
     let default_resources = || json!({"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}});
-    let probe = |path: &str, period: u32, failures: u32| {
-        json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "timeoutSeconds": 3, "failureThreshold": failures})
-    };
+    let probe = |path: &str, period: u32, failures: u32| json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "timeoutSeconds": 3, "failureThreshold": failures});
     let mut mounts = vec![json!({"name": "tmp", "mountPath": "/tmp"})];
     if input.token.mounted {
         mounts.push(json!({"name": "token", "mountPath": TOKEN_DIR, "readOnly": true}));
@@ -156,9 +154,7 @@ fn environment(input: &Input<'_>) -> Value {
 
 fn volumes(input: &Input<'_>) -> Value {
     // Optional: a Secret that goes missing makes the pod unready with a reason; it does not keep it from starting.
-    let secret = |volume: &str, secret: &str| {
-        json!({"name": volume, "secret": {"secretName": secret, "optional": true, "defaultMode": 0o440}})
-    };
+    let secret = |volume: &str, secret: &str| json!({"name": volume, "secret": {"secretName": secret, "optional": true, "defaultMode": 0o440}});
     let mut volumes = vec![json!({"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}})];
     if input.token.mounted {
         volumes.push(secret("token", &input.token.secret));

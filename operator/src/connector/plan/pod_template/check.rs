@@ -115,7 +115,8 @@ pub(super) fn check(base: &Value, merged: &Value) -> Result<(), PodTemplateError
     let containers = list(pod.get("containers"), "containers")?;
     let service = containers.iter().find(|container| container["name"] == CONTAINER);
     check_service(&planned["containers"][0], service.unwrap_or(&Value::Null))?;
-    let no_pod_user = pod.get("securityContext").and_then(|context| context.get("runAsNonRoot")) != Some(&Value::Bool(true));
+    let no_pod_user =
+        pod.get("securityContext").and_then(|context| context.get("runAsNonRoot")) != Some(&Value::Bool(true));
     for container in containers.iter().chain(list(pod.get("initContainers"), "initContainers")?) {
         check_container(container, no_pod_user)?;
     }
@@ -221,7 +222,10 @@ fn check_container(container: &Value, no_pod_user: bool) -> Result<(), PodTempla
         return broken("no device claims");
     }
     // A probe or hook with a host is a request to anywhere, sent by the node (baseline profile since 1.34).
-    if ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"].iter().any(|field| names_host(&container[*field])) {
+    if ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"]
+        .iter()
+        .any(|field| names_host(&container[*field]))
+    {
         return broken("no host in probes and hooks");
     }
     check_container_security(&name, members.get("securityContext"), no_pod_user)

@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn maps_merge_and_null_removes() {
-        let merged = merged_with(&json!({"spec": {"nodeSelector": {"b": "2", "a": null}, "priorityClassName": "high"}}));
+        let merged =
+            merged_with(&json!({"spec": {"nodeSelector": {"b": "2", "a": null}, "priorityClassName": "high"}}));
         assert_eq!(merged["spec"]["nodeSelector"], json!({"b": "2"}));
         assert_eq!(merged["spec"]["priorityClassName"], "high");
         assert_eq!(merged["spec"]["containers"][0]["image"], "i");
