@@ -9,6 +9,7 @@ use aperium_platform::egress::{EgressPolicy, EgressRules, PolicyError};
 use aperium_platform::serve::ServerLimits;
 use clap::Parser;
 use secrecy::SecretString;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::calls::{CallRules, CallRulesError};
@@ -47,12 +48,7 @@ pub struct Args {
     token: Option<SecretString>,
 
     /// Directory with one file per credential field; read again when it changes.
-    #[arg(
-        long,
-        env = "APERIUM_CREDENTIALS_DIR",
-        value_name = "DIR",
-        default_value = "/var/run/aperium/credentials"
-    )]
+    #[arg(long, env = "APERIUM_CREDENTIALS_DIR", value_name = "DIR", default_value = "/var/run/aperium/credentials")]
     credentials_dir: PathBuf,
 
     /// `spec.service.settings` of the Connector.
@@ -174,7 +170,7 @@ impl Args {
         if let Some(name) = connector_name {
             ConnectorName::parse(&name).map_err(ArgsError::Name)?;
         }
-        let rules: EgressRules = serde_json::from_str(&egress).map_err(ArgsError::Egress)?;
+        let rules: EgressRules = object(&egress).map_err(ArgsError::Egress)?;
         let token = match (token_file, token) {
             (Some(file), _) => TokenSource::file(file),
             (None, Some(token)) => TokenSource::fixed(token),
@@ -184,7 +180,7 @@ impl Args {
         let config = ServiceConfig {
             token,
             credentials: CredentialsSource::Dir(credentials_dir),
-            settings: serde_json::from_str::<Value>(&settings).map_err(ArgsError::Settings)?,
+            settings: object(&settings).map_err(ArgsError::Settings)?,
             calls: CallRules::parse(&calls)?,
             hide: serde_json::from_str(&hide).map_err(ArgsError::Hide)?,
             egress: EgressPolicy::new(rules).map_err(ArgsError::Policy)?,
@@ -197,6 +193,12 @@ impl Args {
         };
         Ok(Command::Serve(Box::new(config), address))
     }
+}
+
+/// Reads a JSON object and nothing else: a derived struct would also read an array, field by field.
+fn object<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    let map: serde_json::Map<String, Value> = serde_json::from_str(text)?;
+    serde_json::from_value(Value::Object(map))
 }
 
 /// One line per module: name, port, title.
@@ -243,6 +245,8 @@ mod tests {
     fn every_malformed_value_is_named() {
         for (flag, value, variable) in [
             ("--settings", "{", "APERIUM_SETTINGS"),
+            ("--settings", "[]", "APERIUM_SETTINGS"),
+            ("--calls", "[]", "APERIUM_CALLS"),
             ("--calls", r#"{"timeoutSeconds":0}"#, "APERIUM_CALLS"),
             ("--hide", "{}", "APERIUM_TOOLS_HIDE"),
             ("--egress", "[]", "APERIUM_EGRESS"),

@@ -50,7 +50,10 @@ impl CallRules {
     /// # Errors
     /// When the JSON is wrong or a limit lies outside what makes sense.
     pub fn parse(json: &str) -> Result<Self, CallRulesError> {
-        let rules: Self = serde_json::from_str(json).map_err(CallRulesError::Parse)?;
+        // A derived struct would also read an array, field by field.
+        let block: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(json).map_err(CallRulesError::Parse)?;
+        let rules: Self = serde_json::from_value(block.into()).map_err(CallRulesError::Parse)?;
         if !(1..=3600).contains(&rules.timeout_seconds) {
             return Err(CallRulesError::Timeout(rules.timeout_seconds));
         }

@@ -89,9 +89,7 @@ fn read_field(dir: &Path, field: &'static str) -> Result<Option<SecretString>, C
     };
     // Room for all of it from the start: a growing buffer would leave copies of the secret behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FIELD as usize + 1));
-    file.take(MAX_FIELD + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|source| CredentialsError::Read { field, source })?;
+    file.take(MAX_FIELD + 1).read_to_end(&mut bytes).map_err(|source| CredentialsError::Read { field, source })?;
     if bytes.len() as u64 > MAX_FIELD {
         return Err(CredentialsError::TooLarge { field });
     }

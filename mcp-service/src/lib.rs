@@ -12,6 +12,8 @@ pub mod args;
 mod calls;
 mod catalog;
 mod config;
+#[cfg(test)]
+mod conformance;
 
 pub mod connector;
 pub mod connectors;

@@ -9,6 +9,8 @@
 mod envelope;
 mod guard;
 mod handler;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -48,7 +50,8 @@ pub(crate) fn router(service: &Arc<Service>, face: Face) -> Router {
         // The guard has the same limit and answers in JSON; this one only backs it up.
         .with_max_request_body_bytes(face.max_body);
     let handler = Handler::new(Arc::clone(service));
-    let rmcp = StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(NeverSessionManager::default()), config);
+    let rmcp =
+        StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(NeverSessionManager::default()), config);
 
     let mcp = Router::new()
         .route_service("/mcp", rmcp.clone())

@@ -75,13 +75,7 @@ impl ToolError {
     /// An error with a code and a message (cut to 600 bytes, control characters removed).
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: tidy(&message.into()),
-            upstream_status: None,
-            upstream_code: None,
-            retry_after: None,
-        }
+        Self { code, message: tidy(&message.into()), upstream_status: None, upstream_code: None, retry_after: None }
     }
 
     /// The arguments are wrong.
@@ -144,10 +138,7 @@ impl ToolError {
 
 /// One line, no control characters, at most [`MAX_MESSAGE`] bytes, cut at a character.
 fn tidy(text: &str) -> String {
-    let mut out: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let mut out: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if out.len() > MAX_MESSAGE {
         let mut end = MAX_MESSAGE;
         while !out.is_char_boundary(end) {

@@ -107,7 +107,5 @@ impl std::fmt::Debug for SettingsSpec {
 }
 
 fn parse<T: DeserializeOwned + Send + Sync + 'static>(settings: Value) -> Result<Parsed, String> {
-    serde_json::from_value::<T>(settings)
-        .map(|parsed| Arc::new(parsed) as Parsed)
-        .map_err(|error| error.to_string())
+    serde_json::from_value::<T>(settings).map(|parsed| Arc::new(parsed) as Parsed).map_err(|error| error.to_string())
 }

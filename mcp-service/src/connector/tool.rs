@@ -78,8 +78,7 @@ where
     fn call<'a>(&'a self, up: &'a Upstream, args: Value) -> Answer<'a> {
         Box::pin(async move {
             let output = self.handler.invoke(up, read_args::<A>(args)?).await?;
-            serde_json::to_value(output)
-                .map_err(|_| ToolError::upstream("the result could not be written as JSON"))
+            serde_json::to_value(output).map_err(|_| ToolError::upstream("the result could not be written as JSON"))
         })
     }
 
@@ -89,6 +88,10 @@ where
 }
 
 fn read_args<A: Args>(args: Value) -> Result<A, ToolError> {
+    // A derived struct would also read an array, field by field.
+    if !args.is_object() {
+        return Err(ToolError::invalid("the arguments are not an object"));
+    }
     let parsed: A = serde_json::from_value(args).map_err(|error| ToolError::invalid(error.to_string()))?;
     parsed.check()?;
     Ok(parsed)

@@ -102,9 +102,17 @@ mod tests {
     #[test]
     fn what_is_not_json_is_a_parse_error() {
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-        for body in
-            ["", "{", "{\"a\":1}x", "\u{feff}{}", "{'a':1}", "{\"a\":NaN}", "{\"a\":1e999}", "{\"a\":\"\\ud800\"}", &deep]
-        {
+        for body in [
+            "",
+            "{",
+            "{\"a\":1}x",
+            "\u{feff}{}",
+            "{'a':1}",
+            "{\"a\":NaN}",
+            "{\"a\":1e999}",
+            "{\"a\":\"\\ud800\"}",
+            &deep,
+        ] {
             assert_eq!(message_id(body.as_bytes()), Err(BodyError::Malformed), "{body}");
         }
         assert_eq!(message_id(&[0xff, 0xfe]), Err(BodyError::Malformed));

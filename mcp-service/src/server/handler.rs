@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aperium_core::id::RequestId;
+use rmcp::RoleServer;
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod, CompleteRequestParams,
@@ -11,7 +12,6 @@ use rmcp::model::{
     ListResourcesResult, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::RequestContext;
-use rmcp::RoleServer;
 
 use crate::service::Service;
 use crate::service::call::{Ended, call};
@@ -72,7 +72,9 @@ impl ServerHandler for Handler {
         match ended {
             Ended::Result(value) => Ok(CallToolResult::structured(value).into()),
             Ended::Failed(value) => Ok(CallToolResult::structured_error(value).into()),
-            Ended::UnknownTool => Err(ErrorData::invalid_params(format!("Unknown tool: {}", quoted(&request.name)), None)),
+            Ended::UnknownTool => {
+                Err(ErrorData::invalid_params(format!("Unknown tool: {}", quoted(&request.name)), None))
+            }
         }
     }
 

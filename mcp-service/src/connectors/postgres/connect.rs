@@ -49,11 +49,13 @@ impl Target {
         let host = up.text("host")?.to_owned();
         let port = match up.optional_text("port") {
             None => 5432,
-            Some(text) => {
-                u16::from_str(text).ok().filter(|port| *port > 0).ok_or_else(|| ToolError::invalid("the port is no port number"))?
-            }
+            Some(text) => u16::from_str(text)
+                .ok()
+                .filter(|port| *port > 0)
+                .ok_or_else(|| ToolError::invalid("the port is no port number"))?,
         };
-        let mode = TlsMode::parse(up.optional_text("ssl_mode")).map_err(|error| ToolError::invalid(error.to_string()))?;
+        let mode =
+            TlsMode::parse(up.optional_text("ssl_mode")).map_err(|error| ToolError::invalid(error.to_string()))?;
         if mode == TlsMode::Disable && !settings.allow_plaintext && !is_loopback(&host) {
             return Err(ToolError::invalid("ssl_mode disable needs the setting allowPlaintext, except for loopback"));
         }
@@ -158,7 +160,9 @@ impl Target {
 }
 
 /// Keeps the connection going in a task of its own, for as long as the client lives.
-fn start<S, T>(made: Result<(Client, tokio_postgres::Connection<S, T>), tokio_postgres::Error>) -> Result<Client, ToolError>
+fn start<S, T>(
+    made: Result<(Client, tokio_postgres::Connection<S, T>), tokio_postgres::Error>,
+) -> Result<Client, ToolError>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,

@@ -3,19 +3,12 @@
 use aperium_core::effect::Effect;
 use tokio_postgres::error::SqlState;
 
-use super::stream::TooMuch;
 use crate::connector::{ErrorCode, ToolError};
 
 /// The tool error for a failed statement of a tool with this effect.
 pub(super) fn from_postgres(error: &tokio_postgres::Error, effect: Effect) -> ToolError {
     if let Some(db) = error.as_db_error() {
         return from_database(db);
-    }
-    if let Some(limit) = too_much(error) {
-        return ToolError::new(
-            ErrorCode::TooLarge,
-            format!("the answer of the database is larger than {limit} bytes: select fewer columns or shorter values"),
-        );
     }
     if error.is_closed() || has_io_source(error) {
         return lost(effect);
@@ -94,12 +87,6 @@ fn lost(effect: Effect) -> ToolError {
 
 fn sources(error: &tokio_postgres::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
     std::iter::successors(std::error::Error::source(error), |cause| cause.source())
-}
-
-fn too_much(error: &tokio_postgres::Error) -> Option<u64> {
-    sources(error)
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .find_map(|io| io.get_ref()?.downcast_ref::<TooMuch>().map(|TooMuch(limit)| *limit))
 }
 
 fn has_io_source(error: &tokio_postgres::Error) -> bool {

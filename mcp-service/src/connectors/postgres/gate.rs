@@ -39,7 +39,11 @@ pub(super) fn read_only(sql: &str, settings: &Settings) -> Result<Kind, ToolErro
         Statement::Query(_) => Kind::Query,
         Statement::ShowVariable { .. } => return Ok(Kind::Other),
         Statement::Explain { statement, .. } if matches!(**statement, Statement::Query(_)) => Kind::Other,
-        _ => return Err(ToolError::forbidden("only SELECT, VALUES, WITH … SELECT, EXPLAIN of these and SHOW are allowed")),
+        _ => {
+            return Err(ToolError::forbidden(
+                "only SELECT, VALUES, WITH … SELECT, EXPLAIN of these and SHOW are allowed",
+            ));
+        }
     };
     inspect(&statement, settings, false)?;
     Ok(kind)
@@ -146,7 +150,9 @@ impl Visitor for Inspector<'_> {
     fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<String> {
         match statement {
             Statement::Query(_) | Statement::Explain { .. } => ControlFlow::Continue(()),
-            Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Merge(_) if self.may_change => {
+            Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Merge(_)
+                if self.may_change =>
+            {
                 ControlFlow::Continue(())
             }
             _ => ControlFlow::Break("the statement changes something".to_owned()),

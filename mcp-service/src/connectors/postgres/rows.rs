@@ -87,7 +87,9 @@ pub(super) async fn fetch(
                 if table.rows.is_empty() {
                     return Err(ToolError::new(
                         ErrorCode::TooLarge,
-                        format!("the first row alone is larger than {MAX_BYTES} bytes: select fewer columns or shorter values"),
+                        format!(
+                            "the first row alone is larger than {MAX_BYTES} bytes: select fewer columns or shorter values"
+                        ),
                     ));
                 }
                 table.cut("max_bytes");

@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,23 +15,40 @@ use tokio::net::TcpStream;
 /// The most bytes that one batch of rows may bring.
 pub(super) const LIMIT: u64 = 16 * 1024 * 1024;
 
-/// The limit was reached.
-#[derive(Debug, thiserror::Error)]
-#[error("more than {0} bytes")]
-pub(super) struct TooMuch(pub(super) u64);
-
 /// How many bytes may still come in.
 #[derive(Debug, Clone)]
-pub(super) struct Budget(Arc<AtomicU64>);
+pub(super) struct Budget(Arc<Count>);
+
+#[derive(Debug)]
+struct Count {
+    left: AtomicU64,
+    overdrawn: AtomicBool,
+}
 
 impl Budget {
     pub(super) fn new() -> Self {
-        Self(Arc::new(AtomicU64::new(LIMIT)))
+        Self(Arc::new(Count { left: AtomicU64::new(LIMIT), overdrawn: AtomicBool::new(false) }))
     }
 
     /// Starts the count anew.
     pub(super) fn refill(&self) {
-        self.0.store(LIMIT, Ordering::Relaxed);
+        self.0.left.store(LIMIT, Ordering::Relaxed);
+    }
+
+    /// Whether the connection was cut off here. The driver only says that it is closed.
+    pub(super) fn overdrawn(&self) -> bool {
+        self.0.overdrawn.load(Ordering::Relaxed)
+    }
+
+    /// Takes bytes; one connection has one reader, so nobody else takes in between.
+    fn take(&self, bytes: u64) -> io::Result<()> {
+        let left = self.0.left.load(Ordering::Relaxed);
+        if bytes > left {
+            self.0.overdrawn.store(true, Ordering::Relaxed);
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.left.store(left - bytes, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -53,13 +70,7 @@ impl AsyncRead for Metered {
         let before = buf.filled().len();
         std::task::ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
         let came = (buf.filled().len() - before) as u64;
-        // One connection has one reader: nobody else takes from the budget in between.
-        let left = self.budget.0.load(Ordering::Relaxed);
-        if came > left {
-            return Poll::Ready(Err(io::Error::other(TooMuch(LIMIT))));
-        }
-        self.budget.0.fetch_sub(came, Ordering::Relaxed);
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.budget.take(came))
     }
 }
 

@@ -94,7 +94,8 @@ fn trusted_by_system(given: &Certificates<'_>) -> Result<ClientConfig, TlsError>
     let mut config = ClientConfig::clone(&shared);
     if let Some((chain, key)) = client(given)? {
         let provider = Arc::clone(config.crypto_provider());
-        let signing = rustls::sign::CertifiedKey::from_der(chain, key, &provider).map_err(|_| TlsError::ClientMismatch)?;
+        let signing =
+            rustls::sign::CertifiedKey::from_der(chain, key, &provider).map_err(|_| TlsError::ClientMismatch)?;
         config.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(signing));
     }
     Ok(config)
@@ -106,9 +107,7 @@ fn of_ca(pem: &str, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVe
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         roots.add(certificate.map_err(|_| TlsError::Ca)?).map_err(|_| TlsError::Ca)?;
     }
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-        .build()
-        .map_err(|_| TlsError::Ca)
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build().map_err(|_| TlsError::Ca)
 }
 
 type ClientAuth = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);

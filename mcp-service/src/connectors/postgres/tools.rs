@@ -84,7 +84,32 @@ async fn reading<T: Send>(
     outcome
 }
 
-/// The schema and table of a call, when the settings allow the schema.
+/// Runs `work` in a transaction that is committed when it succeeds and rolled back when it does not. Once.
+async fn writing<T: Send>(
+    up: &Upstream,
+    effect: Effect,
+    work: impl for<'t> FnOnce(&'t Tx<'_>) -> Work<'t, T> + Send,
+) -> Result<T, ToolError> {
+    let mut session = Session::open(up, effect, None).await?;
+    let tx = session.begin().await?;
+    let outcome = work(&tx).await;
+    let (outcome, clean) = match outcome {
+        Ok(value) => match tx.commit().await {
+            Ok(()) => (Ok(value), true),
+            Err(error) => (Err(error), false),
+        },
+        Err(error) => {
+            let clean = tx.rollback().await.is_ok();
+            (Err(error), clean)
+        }
+    };
+    if clean {
+        session.close().await;
+    }
+    outcome
+}
+
+/// The schema of a call, when the settings allow the schema.
 fn allowed<'a>(up: &Upstream, schema: &'a str) -> Result<&'a str, ToolError> {
     if up.settings::<Settings>()?.allows(schema) {
         Ok(schema)

@@ -12,7 +12,7 @@ use tokio_postgres::{IsolationLevel, Transaction};
 use super::error::from_postgres;
 use super::pool::{Lease, Pool};
 use super::settings::Settings;
-use super::stream::Budget;
+use super::stream::{Budget, LIMIT};
 use crate::connector::{ErrorCode, ToolError, Upstream};
 
 /// How long a statement may wait for a lock.
@@ -39,7 +39,8 @@ impl Session {
         let lease = Pool::of(up).await?.take().await?;
         let timeout = timeout.unwrap_or_else(|| settings.statement_timeout()).min(settings.statement_timeout());
         // The server should give up first, so that the answer names the reason.
-        let timeout = timeout.min(up.time_left().saturating_sub(Duration::from_millis(250))).max(Duration::from_millis(1));
+        let timeout =
+            timeout.min(up.time_left().saturating_sub(Duration::from_millis(250))).max(Duration::from_millis(1));
         Ok(Self { lease, effect, timeout, search_path: settings.schemas().map(search_path) })
     }
 
@@ -79,6 +80,12 @@ pub(super) struct Tx<'a> {
 impl Tx<'_> {
     /// What an error of a statement means for this tool.
     pub(super) fn error(&self, error: &tokio_postgres::Error) -> ToolError {
+        if self.budget.as_ref().is_some_and(Budget::overdrawn) {
+            let message = format!(
+                "the answer of the database is larger than {LIMIT} bytes: select fewer columns or shorter values"
+            );
+            return ToolError::new(ErrorCode::TooLarge, message);
+        }
         // Until the commit is sent, a lost connection has changed nothing: the server rolls back.
         from_postgres(error, Effect::Read)
     }

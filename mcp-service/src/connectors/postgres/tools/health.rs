@@ -110,7 +110,8 @@ async fn ask(up: &Upstream, question: &'static Question) -> Result<Finding, Tool
     let answer = reading(up, None, |tx| {
         Box::pin(async move {
             let row = tx.tx.query_one(question.sql, &[]).await.map_err(|error| tx.error(&error))?;
-            let read = || -> Result<(bool, Json<Value>), tokio_postgres::Error> { Ok((row.try_get(0)?, row.try_get(1)?)) };
+            let read =
+                || -> Result<(bool, Json<Value>), tokio_postgres::Error> { Ok((row.try_get(0)?, row.try_get(1)?)) };
             read().map_err(|error| tx.error(&error))
         })
     })

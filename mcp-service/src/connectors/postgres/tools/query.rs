@@ -89,10 +89,8 @@ pub(super) async fn run_query(up: &Upstream, args: RunQuery) -> Result<Table, To
     let most = settings.max_rows.get();
     let max_rows = args.max_rows.map_or(most, |rows| rows.get().min(most)) as usize;
     let timeout = args.timeout_ms.map(|ms| Duration::from_millis(u64::from(ms.get())));
-    reading(up, timeout, move |tx| {
-        Box::pin(async move { fetch(tx, &args.sql, kind, &args.params, max_rows).await })
-    })
-    .await
+    reading(up, timeout, move |tx| Box::pin(async move { fetch(tx, &args.sql, kind, &args.params, max_rows).await }))
+        .await
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -129,10 +127,9 @@ pub(super) async fn explain_query(up: &Upstream, args: ExplainQuery) -> Result<P
     let analyzed = args.analyze;
     let options = if analyzed { "FORMAT JSON, ANALYZE, BUFFERS" } else { "FORMAT JSON" };
     let sql = format!("EXPLAIN ({options}) {}", args.sql);
-    let table = reading(up, None, move |tx| {
-        Box::pin(async move { fetch(tx, &sql, Kind::Other, &args.params, 1).await })
-    })
-    .await?;
+    let table =
+        reading(up, None, move |tx| Box::pin(async move { fetch(tx, &sql, Kind::Other, &args.params, 1).await }))
+            .await?;
     let plan = match table.into_first_column().into_iter().next() {
         // JSON with numbers that readers would round arrives as its text.
         Some(Value::String(text)) => serde_json::from_str(&text).unwrap_or(Value::String(text)),

@@ -63,7 +63,10 @@ pub(super) async fn get_table_stats(up: &Upstream, args: OneTable) -> Result<Tab
         Box::pin(async move {
             let found = find(tx, &args.schema, &args.table).await?;
             if !matches!(found.kind.as_str(), "table" | "materialized_view" | "partitioned_table") {
-                return Err(ToolError::invalid(format!("{}.{} is a {} and has no storage", args.schema, args.table, found.kind)));
+                return Err(ToolError::invalid(format!(
+                    "{}.{} is a {} and has no storage",
+                    args.schema, args.table, found.kind
+                )));
             }
             let row = tx.tx.query_one(TABLE_STATS, &[&found.oid]).await.map_err(|error| tx.error(&error))?;
             let Json(stats) = row.try_get::<_, Json<TableStats>>(0).map_err(|error| tx.error(&error))?;

@@ -11,13 +11,13 @@ use serde_json::Value;
 
 use super::catalog::Name;
 use super::query::{Sql, check_params};
-use super::{allowed, describe};
+use super::{allowed, describe, writing};
 use crate::connector::{Args, ErrorCode, Items, ToolError, Upstream};
 use crate::connectors::postgres::gate::{self, Kind};
 use crate::connectors::postgres::param::{Param, refs};
 use crate::connectors::postgres::rows::{Table, fetch};
 use crate::connectors::postgres::settings::Settings;
-use crate::connectors::postgres::transaction::{Session, Tx, quoted};
+use crate::connectors::postgres::transaction::{Tx, quoted};
 
 /// The most columns that a row, a SET or a WHERE names.
 const MAX_COLUMNS: usize = 500;
@@ -69,21 +69,19 @@ pub(super) struct Inserted {
 
 pub(super) async fn insert_rows(up: &Upstream, args: InsertRows) -> Result<Inserted, ToolError> {
     allowed(up, &args.schema)?;
-    let mut session = Session::open(up, Effect::Write, None).await?;
-    let tx = session.begin().await?;
-    let key = primary_key(&tx, &args.schema, &args.table).await?;
-    let (sql, values) = insert_sql(&args, &key)?;
-    let inserted = if key.is_empty() {
+    writing(up, Effect::Write, move |tx| Box::pin(async move { insert(tx, &args).await })).await
+}
+
+async fn insert(tx: &Tx<'_>, args: &InsertRows) -> Result<Inserted, ToolError> {
+    let key = primary_key(tx, &args.schema, &args.table).await?;
+    let (sql, values) = insert_sql(args, &key)?;
+    if key.is_empty() {
         let params: Vec<_> = values.iter().map(Param).collect();
         let count = tx.tx.execute(&sql, &refs(&params)).await.map_err(|error| tx.error(&error))?;
-        Inserted { inserted: count, keys: None }
-    } else {
-        let keys = fetch(&tx, &sql, Kind::Other, &values, args.rows.len()).await?;
-        Inserted { inserted: keys.len() as u64, keys: Some(keys) }
-    };
-    tx.commit().await?;
-    session.close().await;
-    Ok(inserted)
+        return Ok(Inserted { inserted: count, keys: None });
+    }
+    let keys = fetch(tx, &sql, Kind::Other, &values, args.rows.len()).await?;
+    Ok(Inserted { inserted: keys.len() as u64, keys: Some(keys) })
 }
 
 /// One INSERT of all rows, with a parameter for every value that is given.
@@ -110,7 +108,10 @@ fn insert_sql(args: &InsertRows, key: &[String]) -> Result<(String, Vec<Value>),
         tuples.push(format!("({})", tuple.join(", ")));
     }
     if values.len() > MAX_VALUES {
-        return Err(ToolError::invalid(format!("{} values are more than {MAX_VALUES}: insert fewer rows", values.len())));
+        return Err(ToolError::invalid(format!(
+            "{} values are more than {MAX_VALUES}: insert fewer rows",
+            values.len()
+        )));
     }
     let conflict = match args.on_conflict {
         OnConflict::Error => "",
@@ -193,14 +194,16 @@ pub(super) async fn update_rows(up: &Upstream, args: UpdateRows) -> Result<Chang
         .collect();
     let filter = where_sql(&args.filter, &mut values);
     let sql = format!("UPDATE {}.{} SET {} WHERE {filter}", quoted(&args.schema), quoted(&args.table), set.join(", "));
-    change_counted(up, Effect::Write, &args.schema, &args.table, &sql, &values, args.expected_rows).await
+    let (schema, table, expected) = (args.schema, args.table, args.expected_rows);
+    change_counted(up, Change { effect: Effect::Write, schema, table, sql, values, expected }).await
 }
 
 pub(super) async fn delete_rows(up: &Upstream, args: DeleteRows) -> Result<Changed, ToolError> {
     let mut values = Vec::new();
     let filter = where_sql(&args.filter, &mut values);
     let sql = format!("DELETE FROM {}.{} WHERE {filter}", quoted(&args.schema), quoted(&args.table));
-    change_counted(up, Effect::Destructive, &args.schema, &args.table, &sql, &values, args.expected_rows).await
+    let (schema, table, expected) = (args.schema, args.table, args.expected_rows);
+    change_counted(up, Change { effect: Effect::Destructive, schema, table, sql, values, expected }).await
 }
 
 fn where_sql(filter: &Columns, values: &mut Vec<Value>) -> String {
@@ -217,33 +220,32 @@ fn where_sql(filter: &Columns, values: &mut Vec<Value>) -> String {
     terms.join(" AND ")
 }
 
-/// Changes rows and keeps the change only when it hit as many as expected.
-async fn change_counted(
-    up: &Upstream,
+/// A change of rows by key.
+struct Change {
     effect: Effect,
-    schema: &str,
-    table: &str,
-    sql: &str,
-    values: &[Value],
+    schema: Name,
+    table: Name,
+    sql: String,
+    values: Vec<Value>,
     expected: u64,
-) -> Result<Changed, ToolError> {
-    allowed(up, schema)?;
-    let mut session = Session::open(up, effect, None).await?;
-    let tx = session.begin().await?;
-    describe::find(&tx, schema, table).await?;
-    let params: Vec<_> = values.iter().map(Param).collect();
-    let affected = tx.tx.execute(sql, &refs(&params)).await.map_err(|error| tx.error(&error))?;
-    if affected != expected {
-        tx.rollback().await?;
-        session.close().await;
-        return Err(ToolError::new(
-            ErrorCode::Conflict,
-            format!("{affected} rows match, expected_rows is {expected}: nothing was changed"),
-        ));
-    }
-    tx.commit().await?;
-    session.close().await;
-    Ok(Changed { affected })
+}
+
+/// Changes rows and keeps the change only when it hit as many as expected.
+async fn change_counted(up: &Upstream, change: Change) -> Result<Changed, ToolError> {
+    allowed(up, &change.schema)?;
+    writing(up, change.effect, move |tx| {
+        Box::pin(async move {
+            describe::find(tx, &change.schema, &change.table).await?;
+            let params: Vec<_> = change.values.iter().map(Param).collect();
+            let affected = tx.tx.execute(&change.sql, &refs(&params)).await.map_err(|error| tx.error(&error))?;
+            if affected == change.expected {
+                return Ok(Changed { affected });
+            }
+            let message = format!("{affected} rows match, expected_rows is {}: nothing was changed", change.expected);
+            Err(ToolError::new(ErrorCode::Conflict, message))
+        })
+    })
+    .await
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -278,12 +280,7 @@ pub(super) async fn execute_statement(up: &Upstream, args: ExecuteStatement) -> 
     let settings = up.settings::<Settings>()?;
     gate::change(&args.sql, settings)?;
     let most = settings.max_rows.get() as usize;
-    let mut session = Session::open(up, Effect::Destructive, None).await?;
-    let tx = session.begin().await?;
-    let executed = execute(&tx, &args, most).await?;
-    tx.commit().await?;
-    session.close().await;
-    Ok(executed)
+    writing(up, Effect::Destructive, move |tx| Box::pin(async move { execute(tx, &args, most).await })).await
 }
 
 async fn execute(tx: &Tx<'_>, args: &ExecuteStatement, most: usize) -> Result<Executed, ToolError> {
