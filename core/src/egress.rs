@@ -14,11 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::{self, Class};
 
+mod facts;
 mod host_port;
 mod name;
 #[cfg(test)]
 mod tests;
 
+pub use facts::ClusterFacts;
 pub use host_port::{HostPort, HostPortError};
 pub use name::NameClass;
 

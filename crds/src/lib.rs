@@ -11,7 +11,6 @@
     reason = "the KubeSchema derive makes a private copy of each struct with the struct's own visibility"
 )]
 
-pub mod cluster_facts;
 pub mod condition;
 pub mod connector;
 pub mod crd;

@@ -15,6 +15,7 @@ mod dial;
 mod endpoint;
 mod error;
 mod external;
+mod facts;
 mod policy;
 mod resolve;
 mod stream;
@@ -22,11 +23,14 @@ mod stream;
 mod tests;
 pub mod tls;
 
-pub use aperium_core::egress::{EgressRules, HostPort, HostPortError, LoopbackOpening, Reach, Refusal, Resolution};
+pub use aperium_core::egress::{
+    ClusterFacts, EgressRules, HostPort, HostPortError, LoopbackOpening, Reach, Refusal, Resolution,
+};
 pub use cluster::ClusterClient;
 pub use dial::GuardedDialer;
 pub use endpoint::{ClusterEndpoint, EndpointError, SliceEndpoint};
 pub use error::EgressError;
 pub use external::{ClientLimits, ExternalClient};
+pub use facts::FactsFile;
 pub use policy::{EgressPolicy, PolicyError};
 pub use resolve::{Answer, Resolve, SystemResolver};

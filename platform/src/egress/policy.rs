@@ -8,6 +8,7 @@ use std::{
 };
 
 use aperium_core::egress::{EgressRules, HostPort, Reach, Refusal, Resolution};
+use arc_swap::ArcSwap;
 use url::{Host, Url};
 
 use super::{EgressError, Resolve, SystemResolver, tls};
@@ -17,12 +18,12 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// More addresses than this are no honest answer.
 const MAX_ADDRESSES: usize = 256;
 
-/// The egress policy of one process. Cheap to clone; a changed setting makes a new policy and new clients.
+/// The egress policy of one process. Cheap to clone; [`EgressPolicy::update`] changes it for all who hold it.
 #[derive(Clone)]
 pub struct EgressPolicy(Arc<Inner>);
 
 struct Inner {
-    rules: EgressRules,
+    rules: ArcSwap<EgressRules>,
     resolver: Box<dyn Resolve>,
     tls: OnceLock<Arc<rustls::ClientConfig>>,
 }
@@ -45,6 +46,14 @@ impl PolicyError {
     }
 }
 
+/// RFC 6052 §2.2.
+fn checked(rules: &EgressRules) -> Result<(), PolicyError> {
+    match rules.nat64_prefixes.iter().find(|p| !matches!(p.prefix_len(), 32 | 40 | 48 | 56 | 64 | 96)) {
+        Some(odd) => Err(PolicyError::Nat64Prefix(odd.to_string())),
+        None => Ok(()),
+    }
+}
+
 // === impl EgressPolicy ===
 
 impl EgressPolicy {
@@ -61,17 +70,25 @@ impl EgressPolicy {
     /// # Errors
     /// [`PolicyError`] for rules that have no meaning.
     pub fn with_resolver(rules: EgressRules, resolver: impl Resolve) -> Result<Self, PolicyError> {
-        if let Some(odd) = rules.nat64_prefixes.iter().find(|p| !matches!(p.prefix_len(), 32 | 40 | 48 | 56 | 64 | 96))
-        {
-            return Err(PolicyError::Nat64Prefix(odd.to_string()));
-        }
+        checked(&rules)?;
+        let rules = ArcSwap::from_pointee(rules);
         Ok(Self(Arc::new(Inner { rules, resolver: Box::new(resolver), tls: OnceLock::new() })))
     }
 
-    /// The rules.
+    /// The rules of now.
     #[must_use]
-    pub fn rules(&self) -> &EgressRules {
-        &self.0.rules
+    pub fn rules(&self) -> Arc<EgressRules> {
+        self.0.rules.load_full()
+    }
+
+    /// Other rules from now on, for every client that was made from this policy. Connections that are open stay.
+    ///
+    /// # Errors
+    /// [`PolicyError`] for rules that have no meaning; those of before hold.
+    pub fn update(&self, rules: EgressRules) -> Result<(), PolicyError> {
+        checked(&rules)?;
+        self.0.rules.store(Arc::new(rules));
+        Ok(())
     }
 
     /// Judges a URL without asking the network: scheme, user information, literal address or name. What its name
@@ -100,16 +117,17 @@ impl EgressPolicy {
     /// [`EgressError::Refused`].
     pub fn check(&self, reach: Reach, target: &HostPort) -> Result<(), EgressError> {
         let refused = |refusal| refused(target, refusal);
-        self.0.rules.judge_name(reach, target).map_err(refused)?;
+        let rules = self.rules();
+        rules.judge_name(reach, target).map_err(refused)?;
         match target.address() {
-            Some(address) => self.0.rules.judge_address(reach, target, address).map_err(refused),
+            Some(address) => rules.judge_address(reach, target, address).map_err(refused),
             None => Ok(()),
         }
     }
 
     /// Resolves once and judges every address; one denied address refuses the whole answer.
     pub(super) async fn addresses(&self, reach: Reach, target: &HostPort) -> Result<Vec<SocketAddr>, EgressError> {
-        let rules = &self.0.rules;
+        let rules = self.rules();
         let resolution = rules.judge_name(reach, target).map_err(|refusal| refused(target, refusal))?;
         let mut addresses = match (target.address(), target.name(), resolution) {
             (Some(address), ..) => vec![address],
@@ -159,7 +177,7 @@ impl EgressPolicy {
 
 impl fmt::Debug for EgressPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("EgressPolicy").field(&self.0.rules).finish()
+        f.debug_tuple("EgressPolicy").field(&self.rules()).finish()
     }
 }
 

@@ -1,15 +1,10 @@
-//! What the operator finds out about the cluster and publishes in ConfigMap `aperium-cluster`: ranges that nothing may
-//! reach from outside, and addresses that nothing opens.
+//! What the operator finds out about the cluster and publishes in ConfigMap `aperium-cluster` of every watched
+//! namespace: ranges that nothing may reach from outside, and addresses that nothing opens.
 
-use aperium_core::egress::EgressRules;
+use super::EgressRules;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
-
-/// The ConfigMap's name, in the system namespace.
-pub const CONFIG_MAP: &str = "aperium-cluster";
-/// The key that holds the facts, as YAML.
-pub const KEY: &str = "facts.yaml";
 
 /// Facts of the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +17,11 @@ pub struct ClusterFacts {
 }
 
 impl ClusterFacts {
+    /// The ConfigMap's name.
+    pub const CONFIG_MAP: &str = "aperium-cluster";
+    /// The key that holds the facts, as JSON.
+    pub const KEY: &str = "facts.json";
+
     /// The settings' rules, completed: ranges that the settings give are kept, addresses are added.
     #[must_use]
     pub fn complete(&self, rules: &EgressRules) -> EgressRules {
@@ -64,8 +64,9 @@ mod tests {
     }
 
     #[test]
-    fn the_facts_survive_their_yaml() {
-        let text = crate::yaml::to_document(&facts()).unwrap();
-        assert_eq!(crate::yaml::from_document::<ClusterFacts>(&text).unwrap(), facts());
+    fn the_facts_survive_their_json() {
+        let text = serde_json::to_string(&facts()).unwrap();
+        assert_eq!(serde_json::from_str::<ClusterFacts>(&text).unwrap(), facts());
+        assert!(serde_json::from_str::<ClusterFacts>(r#"{"clusterRangez": []}"#).is_err());
     }
 }
