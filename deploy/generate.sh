@@ -8,11 +8,11 @@
 #
 #   generate.sh [OUT]     into the folder OUT instead of the repository: how a test compares
 #
-# HELM names the helm binary (v4); without it the one on the PATH is used.
+# HELM names the helm binary (v4); without it the test bed's pinned one is used, and built if it is not there.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 out=${1:-$root}
-helm=${HELM:-helm}
+helm=${HELM:-$("$root/tests/cluster/tools/build.sh")/helm}
 # What the chart renders for: its lowest supported version shows that it needs nothing newer.
 kubernetes=1.33.0
 

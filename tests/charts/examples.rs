@@ -1,9 +1,11 @@
 //! Every example in deploy/examples: its shape, its references, and what a reader would copy from it.
 
 use crate::{policy, render, strict};
+use aperium_core::id::ModuleName;
 use aperium_crds::yaml;
+use aperium_mcp_service::{connector::Connector, connectors::find};
 use aperium_tests::binaries;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{fs, path::Path};
 
 /// Name and objects of every example that is a manifest for a cluster.
@@ -54,6 +56,51 @@ fn every_secret_that_a_connector_names_is_there_and_labelled_for_it() {
         }
     }
     assert!(seen >= 2, "{seen} Secrets looked at");
+}
+
+/// Connectors with a module: the example's name, the Connector, what the module says of itself.
+fn with_module(check: impl Fn(&str, &[Value], &Value, &dyn Connector)) -> usize {
+    let mut seen = 0;
+    for (name, objects) in examples() {
+        for connector in render::of_kind(&objects, "Connector") {
+            let Some(module) = connector["spec"]["service"]["module"].as_str() else { continue };
+            let known =
+                find(&ModuleName::parse(module).unwrap()).unwrap_or_else(|| panic!("{name}: no module {module}"));
+            check(&name, &objects, connector, &*known);
+            seen += 1;
+        }
+    }
+    seen
+}
+
+#[test]
+fn the_fields_of_a_secret_are_those_of_the_module() {
+    let seen = with_module(|name, objects, connector, module| {
+        let secret = connector["spec"]["service"]["credentials"]["secretRef"]["name"].as_str().unwrap();
+        let fields = render::find(objects, "Secret", secret)["stringData"].as_object().unwrap();
+        let known = module.info().credentials;
+        for field in fields.keys() {
+            assert!(known.iter().any(|known| known.name == *field), "{name}: there is no field {field}");
+        }
+        for field in known.iter().filter(|field| field.required) {
+            assert!(fields.contains_key(field.name), "{name}: field {} is missing", field.name);
+        }
+    });
+    assert!(seen >= 2, "{seen} Connectors looked at");
+}
+
+#[test]
+fn the_settings_and_the_smoke_test_are_ones_that_the_module_has() {
+    let seen = with_module(|name, _, connector, module| {
+        let settings = &connector["spec"]["service"]["settings"];
+        let settings = if settings.is_null() { json!({}) } else { settings.clone() };
+        if let Err(error) = module.info().settings.parse(settings) {
+            panic!("{name}: {error}");
+        }
+        let tool = connector["spec"]["smoke"]["read"]["tool"].as_str().unwrap();
+        assert!(module.tools().iter().any(|known| known.name() == tool), "{name}: there is no tool {tool}");
+    });
+    assert!(seen >= 2, "{seen} Connectors looked at");
 }
 
 #[test]
