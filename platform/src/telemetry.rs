@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -12,8 +12,10 @@ pub enum TelemetryError {
     AlreadySet(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Sets up JSON logs on standard error, filtered by `RUST_LOG` (default `info`, and `warn` for rmcp, which tells every request). A filter that cannot be read counts as
-/// the default and is reported. Call it once, first thing in `main`.
+/// Sets up JSON logs on standard error, filtered by `RUST_LOG` (default `info`, and `warn` for rmcp).
+///
+/// A filter that cannot be read counts as the default and is reported. Whatever it says, what rmcp tells below `info` is
+/// left out: that is whole requests with their arguments. Call it once, first thing in `main`.
 ///
 /// # Errors
 /// [`TelemetryError::AlreadySet`] on the second call.
@@ -35,12 +37,17 @@ fn init_at(level: &str) -> Result<(), TelemetryError> {
         Err(error) if unset(&error) => (EnvFilter::new(level), None),
         Err(error) => (EnvFilter::new(level), Some(error)),
     };
-    let registry = tracing_subscriber::registry().with(filter).with(json(io::stderr));
+    let registry = tracing_subscriber::registry().with(filter).with(filter_fn(harmless)).with(json(io::stderr));
     registry.try_init().map_err(TelemetryError::AlreadySet)?;
     if let Some(error) = bad {
         tracing::warn!(%error, level, "RUST_LOG cannot be read, logging at the default level");
     }
     Ok(())
+}
+
+/// rmcp's debug and trace lines hold the arguments and results of tool calls.
+fn harmless(metadata: &tracing::Metadata<'_>) -> bool {
+    !metadata.target().starts_with("rmcp") || *metadata.level() <= tracing::Level::INFO
 }
 
 /// Time, level, target, the event's fields at the top level, and the fields of the current span (`request_id`).
@@ -76,6 +83,22 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn arguments_that_rmcp_would_tell_are_never_logged() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber =
+            tracing_subscriber::registry().with(filter_fn(harmless)).with(json(move || writer.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::debug!(target: "rmcp::service", request = "secret-1", "received");
+            tracing::trace!(target: "rmcp", message = "secret-2");
+            tracing::warn!(target: "rmcp::transport", "told");
+            tracing::debug!(target: "aperium_gateway", "told too");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!((text.matches("told").count(), text.matches("secret").count()), (2, 0), "{text}");
     }
 
     #[test]
