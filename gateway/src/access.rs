@@ -29,8 +29,6 @@ pub(crate) struct Access {
     pub(crate) clients: Clients,
     /// What the settings say of ServiceAccounts.
     pub(crate) service_accounts: ServiceAccounts,
-    /// Bytes of a request body.
-    pub(crate) max_request_bytes: usize,
 }
 
 impl Access {
@@ -51,7 +49,6 @@ impl Access {
             origins: settings.hosts.allowed_origins.iter().cloned().collect(),
             clients: Clients::new(&settings.authentication.static_tokens, tokens),
             service_accounts: settings.authentication.service_accounts.clone(),
-            max_request_bytes: settings.limits.max_request_bytes,
         }
     }
 

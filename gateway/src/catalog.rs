@@ -118,3 +118,6 @@ pub(crate) fn key_of(namespace: Option<&str>, name: Option<&str>, system_namespa
         name: name.unwrap_or_default().to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,9 +83,11 @@ impl std::fmt::Debug for CatalogSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Given(_) => f.write_str("Given(..)"),
-            Self::Cluster { namespaces, replica, .. } => {
-                f.debug_struct("Cluster").field("namespaces", namespaces).field("replica", replica).finish_non_exhaustive()
-            }
+            Self::Cluster { namespaces, replica, .. } => f
+                .debug_struct("Cluster")
+                .field("namespaces", namespaces)
+                .field("replica", replica)
+                .finish_non_exhaustive(),
         }
     }
 }

@@ -59,6 +59,14 @@ pub(crate) enum Event {
     Polled(poll::Polled),
 }
 
+/// How much an event changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Dirty {
+    Nothing,
+    Snapshot,
+    Catalog,
+}
+
 /// The way to tell it.
 pub(crate) type Events = mpsc::Sender<Event>;
 
@@ -103,7 +111,13 @@ enum LinkSource {
 
 impl Manager {
     /// A manager with the given settings and no resources. `changed` is notified after every new Snapshot.
-    pub(crate) fn new(state: Arc<State>, own: Own, settings: Arc<Settings>, events: Events, changed: Arc<Notify>) -> Self {
+    pub(crate) fn new(
+        state: Arc<State>,
+        own: Own,
+        settings: Arc<Settings>,
+        events: Events,
+        changed: Arc<Notify>,
+    ) -> Self {
         let external = external(&settings);
         let catalog = Arc::clone(&state.snapshot.load().catalog);
         Self {
@@ -133,20 +147,23 @@ impl Manager {
             let Some(event) = event else { return };
             let mut dirty = self.take(event);
             while let Ok(event) = events.try_recv() {
-                dirty |= self.take(event);
+                dirty = dirty.max(self.take(event));
             }
-            if dirty {
+            if dirty == Dirty::Catalog {
+                self.rebuild();
+            }
+            if dirty != Dirty::Nothing {
                 self.publish();
             }
         }
     }
 
-    /// Takes one event; whether a new Snapshot is needed.
-    fn take(&mut self, event: Event) -> bool {
+    /// Takes one event; what has to be done anew because of it.
+    fn take(&mut self, event: Event) -> Dirty {
         match event {
             Event::Resources(resources) => {
                 self.resources = Some(resources);
-                self.rebuild();
+                Dirty::Catalog
             }
             Event::Settings(settings, tokens) => {
                 self.state.access.store(Arc::new(Access::new(&self.own, &settings, &tokens)));
@@ -155,21 +172,20 @@ impl Manager {
                     self.external_generation += 1;
                 }
                 self.settings = settings;
-                self.rebuild();
+                Dirty::Catalog
             }
             Event::Placements(placements) => {
                 self.placements = placements;
-                self.reconcile();
+                Dirty::Catalog
             }
             Event::Wake(key) => {
                 if let Some(slot) = self.slots.get(&key) {
                     slot.wake.notify_one();
                 }
-                return false;
+                Dirty::Nothing
             }
-            Event::Polled(polled) => return self.polled(polled),
+            Event::Polled(polled) => self.polled(polled),
         }
-        true
     }
 
     fn rebuild(&mut self) {
@@ -220,10 +236,16 @@ impl Manager {
         let (link, (max_answer, max_tools)) = match &source {
             LinkSource::Service(Some(placement), limits) => {
                 let (endpoint, token) = (placement.endpoint.clone(), Arc::clone(&placement.token));
-                (Link::Service { client: self.cluster.clone(), endpoint, credential: Credential::Service(token) }, *limits)
+                (
+                    Link::Service { client: self.cluster.clone(), endpoint, credential: Credential::Service(token) },
+                    *limits,
+                )
             }
             LinkSource::Service(None, limits) => (Link::Absent("its Service is not there yet".to_owned()), *limits),
-            LinkSource::Url(uri, _, limits) => (Link::Url { client: self.external.clone(), uri: uri.clone() }, *limits),
+            LinkSource::Url(uri, _, limits) => (
+                Link::Url { client: self.external.clone(), uri: uri.clone(), credential: Credential::Nothing },
+                *limits,
+            ),
         };
         let upstream = Upstream::new(link, Limits { max_answer, max_tools });
         let wake = Arc::new(Notify::new());
@@ -250,9 +272,11 @@ impl Manager {
         }
     }
 
-    fn polled(&mut self, polled: poll::Polled) -> bool {
+    fn polled(&mut self, polled: poll::Polled) -> Dirty {
         // A poller that was stopped may have had its say already.
-        let Some(slot) = self.slots.get_mut(&polled.key).filter(|slot| slot.epoch == polled.epoch) else { return false };
+        let Some(slot) = self.slots.get_mut(&polled.key).filter(|slot| slot.epoch == polled.epoch) else {
+            return Dirty::Nothing;
+        };
         let id = slot.config.id.as_str();
         match polled.outcome {
             Ok(definitions) => {
@@ -260,18 +284,29 @@ impl Manager {
                 slot.definitions = definitions;
                 slot.health = Health::Registered;
                 slot.meter.polled(Some(slot.tools.len()));
-                tracing::info!(connector = id, tools = slot.tools.len(), digest = slot.tools.digest, "connector registered");
+                tracing::info!(
+                    connector = id,
+                    tools = slot.tools.len(),
+                    digest = slot.tools.digest,
+                    "connector registered"
+                );
                 for (tool, hash) in &slot.tools.quarantined {
-                    tracing::warn!(connector = id, tool, hash, "tool is in quarantine: its texts carry hidden characters");
+                    tracing::warn!(
+                        connector = id,
+                        tool,
+                        hash,
+                        "tool is in quarantine: its texts carry hidden characters"
+                    );
                 }
             }
             Err(error) => {
                 tracing::warn!(connector = id, reason = error.reason(), %error, "connector unregistered");
                 slot.meter.polled(None);
-                slot.health = Health::Unavailable { reason: error.reason(), outside: error.outside(), inside: error.to_string() };
+                slot.health =
+                    Health::Unavailable { reason: error.reason(), outside: error.outside(), inside: error.to_string() };
             }
         }
-        true
+        Dirty::Snapshot
     }
 
     fn publish(&self) {

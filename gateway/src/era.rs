@@ -42,7 +42,7 @@ pub(crate) fn decide(headers: &HeaderMap, method: &str, params: Option<&RawObjec
     let meta = params.and_then(|params| params.get("_meta")).and_then(|meta| RawObject::parse(meta.get()).ok());
     let version = meta.as_ref().and_then(|meta| meta.text(META_VERSION));
     let capabilities = meta.as_ref().and_then(|meta| meta.get(META_CAPABILITIES));
-    let stateless_header = header.is_some_and(|header| header >= STATELESS);
+    let stateless_header = header == Some(STATELESS);
     // server/discover exists only there, so a request for it is one, whatever else it lacks.
     if version.is_none() && !stateless_header && method != "server/discover" {
         return legacy(header);
@@ -119,7 +119,10 @@ fn single<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h s
     if values.next().is_some() {
         return Err(mismatch(format_args!("{name} is given twice")));
     }
-    value.to_str().map(|text| Some(text.trim())).map_err(|_| mismatch(format_args!("{name} holds other than visible ASCII")))
+    value
+        .to_str()
+        .map(|text| Some(text.trim()))
+        .map_err(|_| mismatch(format_args!("{name} holds other than visible ASCII")))
 }
 
 fn mismatch(what: std::fmt::Arguments<'_>) -> Failure {

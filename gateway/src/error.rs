@@ -141,7 +141,9 @@ impl Failure {
             | Self::NotFound
             | Self::Method => None,
             Self::Parse(_) => Some(-32700),
-            Self::MediaType | Self::NotAcceptable | Self::TooLarge(_) | Self::Body(_) | Self::InvalidRequest(_) => Some(-32600),
+            Self::MediaType | Self::NotAcceptable | Self::TooLarge(_) | Self::Body(_) | Self::InvalidRequest(_) => {
+                Some(-32600)
+            }
             Self::MethodNotFound(_) => Some(-32601),
             Self::InvalidParams(_) | Self::MissingMeta(_) | Self::UnknownTool(_) => Some(-32602),
             Self::HeaderMismatch(_) => Some(-32020),

@@ -159,7 +159,7 @@ impl Loader {
 }
 
 /// The fields of a Secret that mean something without a cluster. Errors never quote a value.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Manifest {
     #[serde(rename = "apiVersion")]
@@ -171,10 +171,11 @@ struct Manifest {
     _kind_of_secret: Option<String>,
     #[serde(rename = "immutable", default)]
     _immutable: Option<bool>,
+    /// Taken apart by hand: a type error of serde would quote a value.
     #[serde(default)]
-    string_data: BTreeMap<String, Text>,
+    string_data: Value,
     #[serde(default)]
-    data: BTreeMap<String, Text>,
+    data: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -183,40 +184,34 @@ struct Metadata {
     labels: BTreeMap<String, String>,
 }
 
-/// A value that must be a string, told apart by hand: a type error of serde would quote it.
-struct Text(Option<SecretString>);
-
-impl std::fmt::Debug for Text {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Text(..)")
-    }
-}
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(match Value::deserialize(deserializer)? {
-            Value::String(text) => Some(SecretString::from(text)),
-            _ => None,
-        }))
-    }
-}
-
 fn secret(document: &Value) -> Result<FolderSecret, String> {
     use base64::Engine as _;
-    use secrecy::ExposeSecret as _;
     let manifest: Manifest = Manifest::deserialize(document).map_err(|error| error.to_string())?;
     let mut data = BTreeMap::new();
-    for (key, value) in manifest.data {
-        let encoded = value.0.ok_or_else(|| format!("data.{key} must be a string"))?;
-        let decoded = base64::engine::general_purpose::STANDARD.decode(encoded.expose_secret().trim());
+    for (key, encoded) in texts("data", &manifest.data)? {
+        let decoded = base64::engine::general_purpose::STANDARD.decode(encoded.trim());
         let text = decoded.ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        data.insert(key.clone(), SecretString::from(text.ok_or_else(|| format!("data.{key} must be base64 of UTF-8 text"))?));
+        data.insert(
+            key.clone(),
+            SecretString::from(text.ok_or_else(|| format!("data.{key} must be base64 of UTF-8 text"))?),
+        );
     }
-    for (key, value) in manifest.string_data {
-        let value = value.0.ok_or_else(|| format!("stringData.{key} must be a string"))?;
-        data.insert(key, value);
+    for (key, text) in texts("stringData", &manifest.string_data)? {
+        data.insert(key.clone(), SecretString::from(text.to_owned()));
     }
     Ok(FolderSecret { labels: manifest.metadata.labels, data })
+}
+
+fn texts<'v>(field: &str, value: &'v Value) -> Result<Vec<(&'v String, &'v str)>, String> {
+    let fields = match value {
+        Value::Null => return Ok(Vec::new()),
+        Value::Object(fields) => fields,
+        _ => return Err(format!("{field} must be a mapping")),
+    };
+    let text = |(key, value): (&'v String, &'v Value)| {
+        value.as_str().map(|text| (key, text)).ok_or_else(|| format!("{field}.{key} must be a string"))
+    };
+    fields.iter().map(text).collect()
 }
 
 #[cfg(test)]

@@ -27,6 +27,9 @@ mod run;
 mod settings;
 mod snapshot;
 mod state;
+mod status;
+#[cfg(test)]
+mod tests;
 
 pub use access::Own;
 pub use catalog::{ResourceKey, Resources};

@@ -27,7 +27,9 @@ struct CallBuckets;
 
 impl MetricConstructor<Histogram> for CallBuckets {
     fn new_metric(&self) -> Histogram {
-        Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0])
+        Histogram::new([
+            0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+        ])
     }
 }
 
@@ -72,10 +74,19 @@ impl Metrics {
         let (discovery_ok, tools) = (Family::default(), Family::default());
         let reloads_failed = Counter::default();
         registry.register("requests", "MCP messages by method and outcome", requests.clone());
-        registry.register_with_unit("call_duration", "Tool calls, from request to last byte", Unit::Seconds, calls.clone());
+        registry.register_with_unit(
+            "call_duration",
+            "Tool calls, from request to last byte",
+            Unit::Seconds,
+            calls.clone(),
+        );
         registry.register("discovery_ok", "1 if the last poll of the connector succeeded", discovery_ok.clone());
         registry.register("tools", "Tools of the connector that are listed", tools.clone());
-        registry.register("reloads_failed", "Configuration that was not taken over because it is bad", reloads_failed.clone());
+        registry.register(
+            "reloads_failed",
+            "Configuration that was not taken over because it is bad",
+            reloads_failed.clone(),
+        );
         Self { registry, requests, calls, discovery_ok, tools, reloads_failed }
     }
 

@@ -61,7 +61,13 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     });
     let changed = Arc::new(Notify::new());
     let (events, receiver) = mpsc::channel(256);
-    let manager = Manager::new(Arc::clone(&state), config.own.clone(), Arc::clone(&settings), events.clone(), Arc::clone(&changed));
+    let manager = Manager::new(
+        Arc::clone(&state),
+        config.own.clone(),
+        Arc::clone(&settings),
+        events.clone(),
+        Arc::clone(&changed),
+    );
     let mut tasks = JoinSet::new();
     tasks.spawn(manager.run(receiver, shutdown.clone()));
     if !matches!(config.settings, SettingsSource::Fixed(_)) || config.tokens_dir.is_some() {
@@ -73,7 +79,8 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
             tasks.spawn(forward(given, config.own.namespace.clone(), events, shutdown.clone()));
         }
         CatalogSource::Cluster { client, namespaces, replica } => {
-            let cluster = crate::cluster::Cluster { client, namespaces, replica, system_namespace: config.own.namespace.clone() };
+            let cluster =
+                crate::cluster::Cluster { client, namespaces, replica, system_namespace: config.own.namespace.clone() };
             tasks.spawn(cluster.run(Arc::clone(&state), events, changed, shutdown.clone()));
         }
     }
@@ -95,7 +102,12 @@ fn check_loopback(config: &GatewayConfig) -> Result<(), RunError> {
     Ok(())
 }
 
-async fn serve_all(listeners: Listeners, state: &Arc<State>, settings: &Settings, shutdown: CancellationToken) -> io::Result<()> {
+async fn serve_all(
+    listeners: Listeners,
+    state: &Arc<State>,
+    settings: &Settings,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let limits = ServerLimits {
         max_connections: settings.limits.max_connections,
         drain: Duration::from_secs(settings.limits.drain_seconds),

@@ -39,7 +39,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// [`SettingsFileError`].
-pub(crate) fn first(source: &SettingsSource, tokens: Option<&Path>) -> Result<(Settings, TokenFiles), SettingsFileError> {
+pub(crate) fn first(
+    source: &SettingsSource,
+    tokens: Option<&Path>,
+) -> Result<(Settings, TokenFiles), SettingsFileError> {
     let settings = match source {
         SettingsSource::Fixed(settings) => (**settings).clone(),
         SettingsSource::File(path) => parse(path, &text(path)?)?,
@@ -68,7 +71,12 @@ pub(crate) struct Watcher {
 
 impl Watcher {
     /// Starts from what was read first.
-    pub(crate) fn new(source: SettingsSource, tokens_dir: Option<PathBuf>, settings: Settings, tokens: TokenFiles) -> Self {
+    pub(crate) fn new(
+        source: SettingsSource,
+        tokens_dir: Option<PathBuf>,
+        settings: Settings,
+        tokens: TokenFiles,
+    ) -> Self {
         Self { source, tokens_dir, settings: Arc::new(settings), tokens, last_text: None }
     }
 

@@ -13,8 +13,8 @@ pub(crate) mod toolset;
 mod view;
 
 pub(crate) use toolset::{Tool, Toolset};
-pub(crate) use view::{Identity, View};
 use view::Views;
+pub(crate) use view::{Identity, View};
 
 /// What is known of an upstream at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +80,9 @@ impl Snapshot {
         let exposed = connectors
             .iter()
             .enumerate()
-            .flat_map(|(at, entry)| entry.tools.iter().enumerate().map(move |(tool, t)| (t.exposed.clone(), (at, tool))))
+            .flat_map(|(at, entry)| {
+                entry.tools.iter().enumerate().map(move |(tool, t)| (t.exposed.clone(), (at, tool)))
+            })
             .collect();
         Self { catalog, connectors, by_id, exposed, views: Views::default() }
     }

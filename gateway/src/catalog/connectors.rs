@@ -43,7 +43,9 @@ pub(super) fn take(connectors: &[Arc<Connector>], system_namespace: &str) -> Tak
     for connector in connectors.iter().filter(|c| c.spec.suspend) {
         let key = key(connector);
         taken.retain(|config| config.key != key);
-        refused.entry(key).or_insert_with(|| Refused { reason: reasons::SUSPENDED, message: "spec.suspend is set".to_owned() });
+        refused
+            .entry(key)
+            .or_insert_with(|| Refused { reason: reasons::SUSPENDED, message: "spec.suspend is set".to_owned() });
     }
     taken.sort_by(|a, b| a.id.cmp(&b.id));
     (taken, refused)
@@ -59,7 +61,9 @@ fn one(connector: &Connector, key: ResourceKey) -> Result<ConnectorConfig, Refus
         return Err(unsupported("protocol http is not served by this version"));
     }
     if spec.auth.is_some() {
-        return Err(unsupported("spec.auth is not served by this version: only remote MCP servers without authentication are"));
+        return Err(unsupported(
+            "spec.auth is not served by this version: only remote MCP servers without authentication are",
+        ));
     }
     let (place, prefixing) = match (&spec.service, &spec.url) {
         (Some(service), None) => {

@@ -31,7 +31,15 @@ fn one(grant: &Grant, system_namespace: &str) -> Option<GrantRule> {
     };
     let (read_metrics, register) = (grant.spec.read_metrics, grant.spec.register);
     if system {
-        return Some(GrantRule { name: key.to_string(), reach: Reach::Everywhere, subjects, role, patterns, read_metrics, register });
+        return Some(GrantRule {
+            name: key.to_string(),
+            reach: Reach::Everywhere,
+            subjects,
+            role,
+            patterns,
+            read_metrics,
+            register,
+        });
     }
     // Outside the system namespace a Grant opens Connectors of its own namespace, and nothing else (blueprint §4).
     subjects.retain(|subject| !matches!(subject, Subject::Tenant(_)));
@@ -40,7 +48,15 @@ fn one(grant: &Grant, system_namespace: &str) -> Option<GrantRule> {
         return None;
     }
     let reach = Reach::Namespace(key.namespace.clone());
-    Some(GrantRule { name: key.to_string(), reach, subjects, role: Role::User, patterns, read_metrics: false, register: false })
+    Some(GrantRule {
+        name: key.to_string(),
+        reach,
+        subjects,
+        role: Role::User,
+        patterns,
+        read_metrics: false,
+        register: false,
+    })
 }
 
 fn subjects(spec: &GrantSpec) -> Result<Vec<Subject>, GrantError> {
@@ -48,7 +64,8 @@ fn subjects(spec: &GrantSpec) -> Result<Vec<Subject>, GrantError> {
 }
 
 fn patterns(spec: &GrantSpec) -> Result<Vec<Pattern>, GrantError> {
-    let deprecated = [("tools", &spec.mcp_tools), ("resources", &spec.mcp_resources), ("templates", &spec.mcp_templates)];
+    let deprecated =
+        [("tools", &spec.mcp_tools), ("resources", &spec.mcp_resources), ("templates", &spec.mcp_templates)];
     let folded = deprecated.into_iter().flat_map(|(category, entries)| {
         entries.iter().map(move |entry| match entry.split_once('/') {
             Some((id, rest)) => format!("{id}/{category}/{rest}"),

@@ -56,10 +56,17 @@ impl Upstream {
 
     async fn page(&self, session: &Arc<Session>, cursor: Option<&str>) -> Result<Page, UpstreamError> {
         let id = self.next_id();
-        let post = Post { body: request(id, session.era(), cursor), method: "tools/list", name: None, along: &Along::default() };
+        let post = Post {
+            body: request(id, session.era(), cursor),
+            method: "tools/list",
+            name: None,
+            along: &Along::default(),
+        };
         let (_, whole) = self.ask(session, id, post).await?;
         match whole.outcome()? {
-            Outcome::Result(result) => Page::read(result).ok_or(UpstreamError::Protocol("tools/list gives no list of tools")),
+            Outcome::Result(result) => {
+                Page::read(result).ok_or(UpstreamError::Protocol("tools/list gives no list of tools"))
+            }
             // A server without tools has an empty list.
             Outcome::Error(error) if is_method_not_found(error) => Ok(Page { tools: Vec::new(), next: None }),
             Outcome::Error(_) => Err(UpstreamError::Protocol("tools/list failed")),

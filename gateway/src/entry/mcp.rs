@@ -30,7 +30,11 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 type Caller = Extension<Arc<Identity>>;
 
 /// `POST /v1/mcp`: the tools of all connectors.
-pub(crate) async fn aggregate(State(gateway): State<Arc<Gateway>>, Extension(identity): Caller, request: Request) -> Response {
+pub(crate) async fn aggregate(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(identity): Caller,
+    request: Request,
+) -> Response {
     let snapshot = gateway.snapshot.load_full();
     match snapshot.view(&identity) {
         Ok(view) => serve(&gateway, Context { snapshot, view, scope: Scope::Aggregate }, request).await,
@@ -52,7 +56,8 @@ pub(crate) async fn single(
         Err(_) => return gateway.refuse(&Failure::NoRole),
     };
     let position = ConnectorId::any(&id).ok().and_then(|id| snapshot.position(&id));
-    let concerned = position.filter(|position| snapshot.at(*position).is_some_and(|entry| view.concerns(*position, entry)));
+    let concerned =
+        position.filter(|position| snapshot.at(*position).is_some_and(|entry| view.concerns(*position, entry)));
     match concerned {
         Some(position) => serve(&gateway, Context { snapshot, view, scope: Scope::One(position) }, request).await,
         None => gateway.refuse(&Failure::NotFound),
@@ -76,7 +81,7 @@ struct Accepts {
 
 async fn serve(gateway: &Gateway, context: Context, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let limit = gateway.access.load().max_request_bytes;
+    let limit = context.snapshot.catalog.settings.limits.max_request_bytes;
     let body = match head(&parts.headers) {
         Ok(_) => body::read(body, limit, BODY_TIME).await.map_err(|error| unread(&error)),
         Err(failure) => Err(failure),
@@ -176,7 +181,15 @@ async fn dispatch(gateway: &Gateway, context: &Context, message: Incoming<'_>) -
             Ok(era) => (params, era),
             Err(failure) => return refuse(gateway, class, message.id, &failure, Era::Stateless),
         },
-        Err(_) => return refuse(gateway, class, message.id, &Failure::InvalidRequest("`params` must be an object"), Era::Legacy),
+        Err(_) => {
+            return refuse(
+                gateway,
+                class,
+                message.id,
+                &Failure::InvalidRequest("`params` must be an object"),
+                Era::Legacy,
+            );
+        }
     };
     let answered = match (message.method, era) {
         ("tools/call", _) => call::call(gateway, context, message, params.as_ref(), era).await,

@@ -28,8 +28,12 @@ pub(crate) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Response {
         };
         connectors.insert(entry.config.id.to_string(), told);
     }
-    let unavailable: Vec<String> =
-        snapshot.connectors().iter().filter(|entry| !entry.registered()).map(|entry| entry.config.id.to_string()).collect();
+    let unavailable: Vec<String> = snapshot
+        .connectors()
+        .iter()
+        .filter(|entry| !entry.registered())
+        .map(|entry| entry.config.id.to_string())
+        .collect();
     Readiness::new()
         .check("catalog", catalog)
         .fact("connectors", connectors)

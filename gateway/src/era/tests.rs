@@ -15,7 +15,8 @@ fn run(pairs: &[(&'static str, &str)], method: &str, params: &str) -> Result<Era
 }
 
 const META: &str = r#"{"name":"echo","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}"#;
-const GOOD: [(&str, &str); 3] = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "echo")];
+const GOOD: [(&str, &str); 3] =
+    [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "echo")];
 
 #[test]
 fn a_request_that_says_nothing_is_legacy() {

@@ -16,7 +16,14 @@ const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: s, labels: 
 #[test]
 fn connectors_grants_and_secrets_are_read_from_all_files() {
     let both = format!("{GRANT}---\n{SECRET}");
-    let folder = folder(&[("a.yaml", ODOO), ("b.yml", &both), ("c.txt", "nonsense"), (".hidden.yaml", "x: ["), ("settings.yaml", "limits: {}")]).unwrap();
+    let folder = folder(&[
+        ("a.yaml", ODOO),
+        ("b.yml", &both),
+        ("c.txt", "nonsense"),
+        (".hidden.yaml", "x: ["),
+        ("settings.yaml", "limits: {}"),
+    ])
+    .unwrap();
     assert_eq!((folder.resources.connectors.len(), folder.resources.grants.len()), (1, 1));
     let secret = &folder.secrets["s"];
     assert_eq!((secret.data["a"].expose_secret(), secret.data["b"].expose_secret()), ("hunter2", "hunter3"));
@@ -59,7 +66,7 @@ fn two_connectors_may_not_share_an_id_in_any_case() {
 fn a_bad_secret_is_named_and_never_quoted() {
     let cases = [
         (SECRET.replace("a: hunter2", "a: 4711"), "stringData.a"),
-        (SECRET.replace("aHVudGVyMw==", "%%hunter3%%"), "data.b"),
+        (SECRET.replace("aHVudGVyMw==", "'%%hunter3%%'"), "data.b"),
         (SECRET.replace("stringData: {a: hunter2}", "stringData: hunter2"), ""),
         (SECRET.replace("stringData", "stringdata"), "stringdata"),
     ];

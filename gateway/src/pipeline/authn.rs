@@ -39,7 +39,11 @@ pub(crate) async fn authenticate(State(gateway): State<Arc<Gateway>>, mut reques
 async fn identify(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<Identity>, Failure> {
     let access = gateway.access.load();
     if !headers.contains_key(header::AUTHORIZATION) {
-        return if access.loopback() { Ok(Arc::clone(&LOOPBACK)) } else { Err(Failure::Unauthenticated { presented: false }) };
+        return if access.loopback() {
+            Ok(Arc::clone(&LOOPBACK))
+        } else {
+            Err(Failure::Unauthenticated { presented: false })
+        };
     }
     let refused = Failure::Unauthenticated { presented: true };
     let token = bearer::presented(headers).filter(|token| token.len() <= MAX_TOKEN).ok_or(refused.clone())?;

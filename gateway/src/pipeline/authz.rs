@@ -19,8 +19,8 @@ pub(crate) enum Scope {
 pub(crate) struct Permit {
     connector: Arc<Entry>,
     tool: usize,
-    identity: Arc<Identity>,
-    grant: Box<str>,
+    view: Arc<View>,
+    grant: u32,
 }
 
 impl Permit {
@@ -36,12 +36,12 @@ impl Permit {
 
     /// Who calls.
     pub(crate) fn identity(&self) -> &Arc<Identity> {
-        &self.identity
+        self.view.identity()
     }
 
     /// The Grant that allows it.
     pub(crate) fn grant(&self) -> &str {
-        &self.grant
+        self.view.grant_name(self.grant)
     }
 }
 
@@ -58,23 +58,16 @@ pub(crate) enum Decision {
 ///
 /// # Errors
 /// [`Failure::UnknownTool`], for a tool that is not there, that is hidden, or that the caller is not granted: one answer.
-pub(crate) fn call(snapshot: &Snapshot, view: &View, scope: Scope, name: &str) -> Result<Decision, Failure> {
+pub(crate) fn call(snapshot: &Snapshot, view: &Arc<View>, scope: Scope, name: &str) -> Result<Decision, Failure> {
     let known = match scope {
         Scope::Aggregate => snapshot.exposed(name),
-        Scope::One(position) => {
-            snapshot.at(position).and_then(|entry| Some((position, entry.tools.position(name)?)))
-        }
+        Scope::One(position) => snapshot.at(position).and_then(|entry| Some((position, entry.tools.position(name)?))),
     };
     if let Some((position, tool)) = known
         && let Some(entry) = snapshot.at(position)
         && let Some(grant) = view.allowing(position, entry, tool)
     {
-        let permit = Permit {
-            connector: Arc::clone(entry),
-            tool,
-            identity: Arc::clone(view.identity()),
-            grant: view.grant_name(grant).into(),
-        };
+        let permit = Permit { connector: Arc::clone(entry), tool, view: Arc::clone(view), grant };
         return Ok(Decision::Permitted(permit));
     }
     if known.is_none()

@@ -39,7 +39,9 @@ pub(crate) fn check(access: &Access, uri: &Uri, headers: &HeaderMap) -> Result<(
             return Err(Failure::Origin);
         }
     }
-    if access.loopback() && headers.get_all("sec-fetch-site").iter().any(|site| site == "cross-site" || site == "same-site") {
+    if access.loopback()
+        && headers.get_all("sec-fetch-site").iter().any(|site| site == "cross-site" || site == "same-site")
+    {
         return Err(Failure::Origin);
     }
     // There are no delegates yet, so nobody may send these, on either listener.
@@ -69,9 +71,11 @@ fn name_of(host: &str) -> Option<&str> {
         None => host.find(':').map_or((host, ""), |at| host.split_at(at)),
     };
     let port_is_good = port.is_empty()
-        || port.strip_prefix(':').is_some_and(|port| port.len() <= 5 && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
-    let name_is_good =
-        host.starts_with('[') || (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')));
+        || port
+            .strip_prefix(':')
+            .is_some_and(|port| port.len() <= 5 && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+    let name_is_good = host.starts_with('[')
+        || (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')));
     (port_is_good && name_is_good).then_some(name)
 }
 
@@ -159,7 +163,10 @@ mod tests {
         assert_eq!(with("same-origin"), Ok(()));
         assert_eq!(with("cross-site"), Err(Failure::Origin));
         assert_eq!(with("same-site"), Err(Failure::Origin));
-        assert_eq!(ask(&access, &[("host", "localhost:8080"), ("origin", "http://localhost:3000")]), Err(Failure::Origin));
+        assert_eq!(
+            ask(&access, &[("host", "localhost:8080"), ("origin", "http://localhost:3000")]),
+            Err(Failure::Origin)
+        );
         assert_eq!(ask(&access, &[("host", "localhost:8080"), ("origin", "http://localhost:8080")]), Ok(()));
         assert_eq!(ask(&access, &[("host", "aperium-gateway")]), Err(Failure::Host), "no cluster, no cluster names");
     }

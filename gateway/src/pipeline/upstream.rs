@@ -79,8 +79,12 @@ impl UpstreamError {
     /// What a caller may read: no addresses, which belong to the log and the Connector's status.
     pub(crate) fn outside(&self) -> String {
         match self {
-            Self::Egress(EgressError::Connect { .. } | EgressError::ConnectTimeout { .. }) => "connection refused".to_owned(),
-            Self::Egress(EgressError::Resolve { .. } | EgressError::ResolveTimeout { .. }) => "name not resolved".to_owned(),
+            Self::Egress(EgressError::Connect { .. } | EgressError::ConnectTimeout { .. }) => {
+                "connection refused".to_owned()
+            }
+            Self::Egress(EgressError::Resolve { .. } | EgressError::ResolveTimeout { .. }) => {
+                "name not resolved".to_owned()
+            }
             Self::Egress(EgressError::Timeout { .. }) => "no answer in time".to_owned(),
             Self::Egress(EgressError::Send { .. }) => "connection lost".to_owned(),
             Self::Egress(error) => error.reason().to_owned(),
@@ -207,7 +211,11 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError::Refused`] for 401 and 403, [`UpstreamError::SessionEnded`] for 404 within a session, and what
     /// the link says. Other statuses are the caller's to judge.
-    pub(crate) async fn post(&self, session: &Arc<Session>, message: Post<'_>) -> Result<Response<Incoming>, UpstreamError> {
+    pub(crate) async fn post(
+        &self,
+        session: &Arc<Session>,
+        message: Post<'_>,
+    ) -> Result<Response<Incoming>, UpstreamError> {
         let headers = message.headers(session);
         let response = self.link.post(headers, message.body).await?;
         match (response.status(), &**session) {
@@ -232,7 +240,12 @@ impl Upstream {
         let body = format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            let post = Post { body: body.into_bytes(), method: "notifications/cancelled", name: None, along: &Along::default() };
+            let post = Post {
+                body: body.into_bytes(),
+                method: "notifications/cancelled",
+                name: None,
+                along: &Along::default(),
+            };
             // Nobody waits for it, and an upstream that is gone needs no cancelling.
             let _ = tokio::time::timeout(Duration::from_secs(5), upstream.post(&session, post)).await;
         });

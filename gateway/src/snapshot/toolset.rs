@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_definition_keeps_everything_but_its_name() {
-        let text = r#"{"inputSchema":{"z":1,"a":12345678901234567890123},"name":"echo","vendor":{"x":[1, 2]},"execution":{}}"#;
+        let text =
+            r#"{"inputSchema":{"z":1,"a":12345678901234567890123},"name":"echo","vendor":{"x":[1, 2]},"execution":{}}"#;
         let set = Toolset::build(&fixtures::remote("odoo"), &definitions(&[text]));
         let tool = set.at(0).unwrap();
         assert_eq!(&*tool.definition, text);
@@ -175,7 +176,13 @@ mod tests {
         config.hide.insert("secret".into());
         let set = Toolset::build(
             &config,
-            &definitions(&[r#"{"name":"b","n":1}"#, r#"{"name":"secret"}"#, r#"{"title":"x"}"#, r#"{"name":"b","n":2}"#, r#"{"name":"a"}"#]),
+            &definitions(&[
+                r#"{"name":"b","n":1}"#,
+                r#"{"name":"secret"}"#,
+                r#"{"title":"x"}"#,
+                r#"{"name":"b","n":2}"#,
+                r#"{"name":"a"}"#,
+            ]),
         );
         let names: Vec<&str> = set.iter().map(|tool| &*tool.name).collect();
         assert_eq!(names, ["a", "b"]);

@@ -21,7 +21,8 @@ pub(crate) struct Identity {
 impl Identity {
     /// Works out the key.
     pub(crate) fn new(caller: Caller) -> Arc<Self> {
-        let mut key = format!("{}\u{0}{}", caller.principal, caller.tenant.as_ref().map_or("", |tenant| tenant.as_str()));
+        let mut key =
+            format!("{}\u{0}{}", caller.principal, caller.tenant.as_ref().map_or("", |tenant| tenant.as_str()));
         for (kind, values) in [('g', &caller.groups), ('t', &caller.tags)] {
             for value in values {
                 key.push('\u{0}');
@@ -41,7 +42,12 @@ pub(super) struct Views(RwLock<HashMap<Box<str>, Option<Arc<View>>>>);
 const MAX_VIEWS: usize = 4096;
 
 impl Views {
-    pub(super) fn of(&self, identity: &Arc<Identity>, grants: &Arc<[GrantRule]>, connectors: usize) -> Result<Arc<View>, NoGrant> {
+    pub(super) fn of(
+        &self,
+        identity: &Arc<Identity>,
+        grants: &Arc<[GrantRule]>,
+        connectors: usize,
+    ) -> Result<Arc<View>, NoGrant> {
         if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&identity.key) {
             return known.clone().ok_or(NoGrant);
         }
@@ -100,9 +106,11 @@ impl View {
 
     /// The position of the grant that allows the tool, if one does.
     pub(crate) fn allowing(&self, position: usize, entry: &Entry, tool: usize) -> Option<u32> {
-        let decided = self.connectors.get(position)?.decided.get_or_init(|| {
-            std::iter::repeat_with(|| AtomicU32::new(UNDECIDED)).take(entry.tools.len()).collect()
-        });
+        let decided = self
+            .connectors
+            .get(position)?
+            .decided
+            .get_or_init(|| std::iter::repeat_with(|| AtomicU32::new(UNDECIDED)).take(entry.tools.len()).collect());
         let slot = decided.get(tool)?;
         let decision = match slot.load(Ordering::Relaxed) {
             UNDECIDED => {
@@ -129,7 +137,10 @@ impl View {
     fn decide(&self, entry: &Entry, tool: &str) -> Option<u32> {
         let grants = self.caller_grants().ok()?;
         let allowing = grants.allowing(entry.granted(), Category::Tools, tool)?;
-        self.matching.iter().copied().find(|at| self.grants.get(*at as usize).is_some_and(|rule| std::ptr::eq(rule, allowing)))
+        self.matching
+            .iter()
+            .copied()
+            .find(|at| self.grants.get(*at as usize).is_some_and(|rule| std::ptr::eq(rule, allowing)))
     }
 
     fn caller_grants(&self) -> Result<CallerGrants<'_>, NoGrant> {

@@ -3,7 +3,7 @@
 use super::{Accepts, Context, Incoming, accepts};
 use crate::era::Era;
 use crate::error::{self, Failure, json, rpc_result};
-use crate::metrics::{Meter, Metrics};
+use crate::metrics::Metrics;
 use crate::pipeline::authz::{self, Decision, Permit};
 use crate::pipeline::route::Target;
 use crate::pipeline::upstream::relay::{self, Call, Relay, Reply};
@@ -41,7 +41,7 @@ pub(super) async fn call(
         }
     };
     let target = Target::of(&permit).ok_or_else(|| Failure::UnknownTool(name.to_string()))?;
-    let mut record = Record::start(gateway, &permit, request_id);
+    let mut record = Record::start(gateway, permit, request_id);
     let call = Call {
         tool: target.tool(),
         params,
@@ -51,9 +51,9 @@ pub(super) async fn call(
         timeout: target.timeout(),
     };
     match attempt(&target, &call).await {
-        Ok(relay) => Ok(answer(relay, record, message, &permit, accepts(message.headers)).await),
+        Ok(relay) => Ok(answer(relay, record, message, accepts(message.headers)).await),
         Err(error) => {
-            let failed = failure(&permit, &error, request_id);
+            let failed = unavailable(record.connector(), &error, request_id);
             record.end(failed.outcome, Some(&error));
             Ok(tool_failure(message.id, &failed, request_id))
         }
@@ -72,7 +72,7 @@ async fn attempt(target: &Target, call: &Call<'_>) -> Result<Relay, UpstreamErro
 }
 
 /// The answer: JSON where the first message is the last, events where more come and the client takes them.
-async fn answer(mut relay: Relay, mut record: Record, message: Incoming<'_>, permit: &Permit, accepts: Accepts) -> Response {
+async fn answer(mut relay: Relay, mut record: Record, message: Incoming<'_>, accepts: Accepts) -> Response {
     let first = if accepts.events { relay.next().await } else { relay.last_reply().await };
     match first {
         Ok(reply) if reply.last && accepts.json => {
@@ -81,10 +81,10 @@ async fn answer(mut relay: Relay, mut record: Record, message: Incoming<'_>, per
         }
         Ok(reply) => {
             let id = message.id.to_owned();
-            events(Stream { relay, record, first: Some(reply), id, connector: permit.connector().config.id.to_string() })
+            events(Stream { relay, record, first: Some(reply), id })
         }
         Err(error) => {
-            let failed = failure(permit, &error, &record.request_id);
+            let failed = unavailable(record.connector(), &error, &record.request_id);
             record.end(failed.outcome, Some(&error));
             tool_failure(message.id, &failed, &record.request_id)
         }
@@ -97,7 +97,6 @@ struct Stream {
     record: Record,
     first: Option<Reply>,
     id: Box<RawValue>,
-    connector: String,
 }
 
 /// How long a stream may be silent before a comment keeps proxies from closing it.
@@ -110,7 +109,12 @@ fn events(stream: Stream) -> Response {
             Some(reply) => Ok(reply),
             None => match tokio::time::timeout(KEEP_ALIVE, stream.relay.next()).await {
                 Ok(reply) => reply,
-                Err(_) => return Some((Ok::<_, std::convert::Infallible>(Bytes::from_static(b": keep-alive\n\n")), Some(stream))),
+                Err(_) => {
+                    return Some((
+                        Ok::<_, std::convert::Infallible>(Bytes::from_static(b": keep-alive\n\n")),
+                        Some(stream),
+                    ));
+                }
             },
         };
         match reply {
@@ -123,7 +127,7 @@ fn events(stream: Stream) -> Response {
                 Some((Ok(event), Some(stream)))
             }
             Err(error) => {
-                let failed = unavailable(&stream.connector, &error, &stream.record.request_id);
+                let failed = unavailable(stream.record.connector(), &error, &stream.record.request_id);
                 stream.record.end(failed.outcome, Some(&error));
                 let result = error::tool_error(failed.code, &failed.message, &stream.record.request_id);
                 Some((Ok(sse::write_event(&rpc_result(&stream.id, &result))), None))
@@ -146,15 +150,13 @@ struct Failed {
     outcome: &'static str,
 }
 
-fn failure(permit: &Permit, error: &UpstreamError, request_id: &str) -> Failed {
-    unavailable(permit.connector().config.id.as_str(), error, request_id)
-}
-
 fn unavailable(connector: &str, error: &UpstreamError, request_id: &str) -> Failed {
     let why = error.outside();
     if error.outcome_unknown() {
         // The call may have been carried out: a model must not take this for "nothing happened".
-        let message = format!("connector {connector} is unavailable ({why}), the outcome of the call is unknown, request id {request_id}");
+        let message = format!(
+            "connector {connector} is unavailable ({why}), the outcome of the call is unknown, request id {request_id}"
+        );
         return Failed { code: "outcome_unknown", message, outcome: "outcome_unknown" };
     }
     let message = format!("connector {connector} is unavailable ({why}), request id {request_id}");
@@ -201,43 +203,36 @@ fn along(headers: &HeaderMap) -> Along {
 /// Counts and logs a call once, whatever becomes of it; a client that leaves is an outcome too.
 struct Record {
     metrics: Arc<Metrics>,
-    meter: Meter,
+    permit: Permit,
     started: Instant,
-    connector: String,
-    tool: Box<str>,
-    caller: String,
-    grant: Box<str>,
-    request_id: String,
+    request_id: Box<str>,
     ended: bool,
 }
 
 impl Record {
-    fn start(gateway: &Gateway, permit: &Permit, request_id: &str) -> Self {
-        Self {
-            metrics: Arc::clone(&gateway.metrics),
-            meter: permit.connector().meter.clone(),
-            started: Instant::now(),
-            connector: permit.connector().config.id.to_string(),
-            tool: permit.tool().map(|tool| tool.name.clone()).unwrap_or_default(),
-            caller: permit.identity().caller.principal.to_string(),
-            grant: permit.grant().into(),
-            request_id: request_id.to_owned(),
-            ended: false,
-        }
+    fn start(gateway: &Gateway, permit: Permit, request_id: &str) -> Self {
+        let metrics = Arc::clone(&gateway.metrics);
+        Self { metrics, permit, started: Instant::now(), request_id: request_id.into(), ended: false }
+    }
+
+    fn connector(&self) -> &str {
+        self.permit.connector().config.id.as_str()
     }
 
     fn end(&mut self, outcome: &'static str, error: Option<&UpstreamError>) {
         self.ended = true;
         let took = self.started.elapsed();
         self.metrics.request("tools/call", outcome);
-        self.meter.called(took);
+        self.permit.connector().meter.called(took);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let Self { connector, tool, caller, grant, request_id, .. } = self;
+        let (connector, request_id) = (self.connector(), &*self.request_id);
+        let (tool, grant) = (self.permit.tool().map_or("", |tool| &*tool.name), self.permit.grant());
+        let caller = &self.permit.identity().caller.principal;
         if let Some(error) = error {
             let reason = error.reason();
-            tracing::warn!(%request_id, %connector, %tool, %caller, %grant, outcome, took_ms, reason, %error, "tool call failed");
+            tracing::warn!(request_id, connector, tool, %caller, grant, outcome, took_ms, reason, %error, "tool call failed");
         } else {
-            tracing::debug!(%request_id, %connector, %tool, %caller, %grant, outcome, took_ms, "tool call");
+            tracing::debug!(request_id, connector, tool, %caller, grant, outcome, took_ms, "tool call");
         }
     }
 }

@@ -31,10 +31,7 @@ pub(crate) enum Message<'a> {
         params: Option<&'a RawValue>,
     },
     /// Wants none.
-    Notification {
-        /// What happened.
-        method: Cow<'a, str>,
-    },
+    Notification,
     /// Answers a request of ours. We make none, so nothing waits for it.
     Response,
 }
@@ -75,7 +72,7 @@ fn message<'a>(object: &RawObject<'a>) -> Result<Message<'a>, EnvelopeError> {
     }
     Ok(match id {
         Some(id) => Message::Request { id, method, params },
-        None => Message::Notification { method },
+        None => Message::Notification,
     })
 }
 
@@ -87,7 +84,8 @@ pub(crate) fn id_of(body: &[u8]) -> Option<Box<RawValue>> {
 
 fn is_id(value: &RawValue) -> bool {
     let text = value.get();
-    text.starts_with('"') || (!text.is_empty() && text.strip_prefix('-').unwrap_or(text).bytes().all(|b| b.is_ascii_digit()))
+    text.starts_with('"')
+        || (!text.is_empty() && text.strip_prefix('-').unwrap_or(text).bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -100,7 +98,8 @@ mod tests {
 
     #[test]
     fn a_request_keeps_its_parameters_raw() {
-        let body = br#" {"params":{"b":1,"a":123456789012345678901234567890},"method":"tools/call","id":"x","jsonrpc":"2.0"}"#;
+        let body =
+            br#" {"params":{"b":1,"a":123456789012345678901234567890},"method":"tools/call","id":"x","jsonrpc":"2.0"}"#;
         let Message::Request { id, method, params } = parse(body).unwrap() else { panic!("no request") };
         assert_eq!((id.get(), &*method), ("\"x\"", "tools/call"));
         assert_eq!(params.unwrap().get(), r#"{"b":1,"a":123456789012345678901234567890}"#);
@@ -108,13 +107,18 @@ mod tests {
 
     #[test]
     fn notifications_and_responses_are_told_apart() {
-        assert!(matches!(parse(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#), Ok(Message::Notification { .. })));
+        assert!(matches!(
+            parse(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#),
+            Ok(Message::Notification)
+        ));
         assert!(matches!(parse(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#), Ok(Message::Response)));
     }
 
     #[test]
     fn what_is_not_json_is_a_parse_error() {
-        for body in ["", "{", "nope", "{\"a\":NaN}", "{\"a\":1}x", "\u{feff}{}", "{\"a\":\"\\ud800\"}", "{'a':1}", "{\"a\":1,}"] {
+        for body in
+            ["", "{", "nope", "{\"a\":NaN}", "{\"a\":1}x", "\u{feff}{}", "{\"a\":\"\\ud800\"}", "{'a':1}", "{\"a\":1,}"]
+        {
             assert!(error(body).starts_with("Parse error"), "{body:?}: {}", error(body));
         }
         assert!(matches!(parse(b"\xff\xfe"), Err(EnvelopeError::Json(_))));

@@ -13,7 +13,12 @@ use serde_json::value::RawValue;
 const STATELESS_TAIL: &str = r#"],"ttlMs":5000,"cacheScope":"private"}}"#;
 
 /// All tools that the caller sees, in one page: clients exist that follow no cursors.
-pub(super) fn tools(context: &Context, id: &RawValue, params: Option<&RawObject<'_>>, era: Era) -> Result<Response, Failure> {
+pub(super) fn tools(
+    context: &Context,
+    id: &RawValue,
+    params: Option<&RawObject<'_>>,
+    era: Era,
+) -> Result<Response, Failure> {
     // No cursor was ever handed out.
     if params.is_some_and(|params| params.get("cursor").is_some_and(|cursor| cursor.get() != "null")) {
         return Err(Failure::InvalidParams("unknown cursor".to_owned()));

@@ -106,7 +106,11 @@ mod tests {
     fn a_token_is_its_clients_and_nobody_elses() {
         let clients = Clients::new(&[client("ci", &["one", "two"]), client("ide", &["three"])], &TokenFiles::default());
         for token in ["one", "two"] {
-            assert_eq!(clients.identify(token).unwrap().caller.principal, Principal::Client("ci".into()), "both during rotation");
+            assert_eq!(
+                clients.identify(token).unwrap().caller.principal,
+                Principal::Client("ci".into()),
+                "both during rotation"
+            );
         }
         assert_eq!(clients.identify("three").unwrap().caller.groups, ["ops"]);
         for wrong in ["", "four", &hash("one"), "one "] {

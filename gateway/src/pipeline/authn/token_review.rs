@@ -54,7 +54,11 @@ impl Reviewer {
     ///
     /// # Errors
     /// [`Failure::AuthenticationDown`] when the API server cannot be asked.
-    pub(crate) async fn identify(&self, token: &str, settings: &ServiceAccounts) -> Result<Option<Arc<Identity>>, Failure> {
+    pub(crate) async fn identify(
+        &self,
+        token: &str,
+        settings: &ServiceAccounts,
+    ) -> Result<Option<Arc<Identity>>, Failure> {
         // What is no JWT for our audience, or has expired, needs no review to be refused.
         let Some(left) = remaining(token, &settings.audience) else { return Ok(None) };
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
@@ -135,4 +139,3 @@ fn remaining(token: &str, audience: &str) -> Option<Duration> {
     let expires = UNIX_EPOCH.checked_add(Duration::from_secs(claims.get("exp")?.as_u64()?))?;
     expires.duration_since(SystemTime::now()).ok().filter(|_| ours)
 }
-

@@ -34,7 +34,11 @@ pub(crate) async fn read(response: Response<Incoming>, max: usize) -> Result<Ans
     if kind.eq_ignore_ascii_case("application/json") && (status.is_success() || status.is_client_error()) {
         return Ok(Answer::Json(status, collect(response.into_body(), max).await?));
     }
-    if status.is_success() { Err(UpstreamError::Protocol("unknown content type")) } else { Err(UpstreamError::Status(status.as_u16())) }
+    if status.is_success() {
+        Err(UpstreamError::Protocol("unknown content type"))
+    } else {
+        Err(UpstreamError::Status(status.as_u16()))
+    }
 }
 
 async fn collect(mut body: Incoming, max: usize) -> Result<Bytes, UpstreamError> {
@@ -91,7 +95,8 @@ fn anonymous_error<'a>(message: &RawObject<'a>) -> Option<Outcome<'a>> {
 /// # Errors
 /// [`UpstreamError::Protocol`] for another message, [`UpstreamError::Status`] for an HTTP error that carries none.
 pub(crate) fn of_json(status: StatusCode, body: &[u8], id: u64) -> Result<Outcome<'_>, UpstreamError> {
-    let failed = |what| if status.is_success() { UpstreamError::Protocol(what) } else { UpstreamError::Status(status.as_u16()) };
+    let failed =
+        |what| if status.is_success() { UpstreamError::Protocol(what) } else { UpstreamError::Status(status.as_u16()) };
     let text = std::str::from_utf8(body).map_err(|_| failed("not UTF-8"))?;
     let message = RawObject::parse(text).map_err(|_| failed("not a JSON-RPC message"))?;
     outcome(&message, id).or_else(|| anonymous_error(&message)).ok_or_else(|| failed("an answer to another request"))
@@ -123,7 +128,12 @@ impl Upstream {
     ///
     /// # Errors
     /// [`UpstreamError`].
-    pub(crate) async fn ask(&self, session: &Arc<Session>, id: u64, post: Post<'_>) -> Result<(http::HeaderMap, Whole), UpstreamError> {
+    pub(crate) async fn ask(
+        &self,
+        session: &Arc<Session>,
+        id: u64,
+        post: Post<'_>,
+    ) -> Result<(http::HeaderMap, Whole), UpstreamError> {
         let response = self.post(session, post).await?;
         let headers = response.headers().clone();
         let whole = match read(response, self.limits.max_answer).await? {

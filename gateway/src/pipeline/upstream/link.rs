@@ -26,6 +26,8 @@ pub(crate) enum Link {
         client: Result<ExternalClient, EgressError>,
         /// Its endpoint.
         uri: Uri,
+        /// What it wants to see.
+        credential: Credential,
     },
     /// Nothing is deployed yet.
     Absent(String),
@@ -50,14 +52,17 @@ impl Link {
                 credential.insert(request.headers_mut()).map_err(|_| UpstreamError::Credential)?;
                 Ok(client.send(endpoint, request).await?)
             }
-            Self::Url { client, .. } => Ok(client.as_ref().map_err(Clone::clone)?.send(request).await?),
+            Self::Url { client, credential, .. } => {
+                credential.insert(request.headers_mut()).map_err(|_| UpstreamError::Credential)?;
+                Ok(client.as_ref().map_err(Clone::clone)?.send(request).await?)
+            }
             Self::Absent(why) => Err(UpstreamError::Absent(why.clone())),
         }
     }
 
     /// The upstream has refused the credential.
     pub(crate) fn refused(&self) {
-        if let Self::Service { credential, .. } = self {
+        if let Self::Service { credential, .. } | Self::Url { credential, .. } = self {
             credential.refused();
         }
     }

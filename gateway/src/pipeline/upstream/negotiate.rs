@@ -20,7 +20,8 @@ pub(super) async fn session(upstream: &Upstream) -> Result<Session, UpstreamErro
 /// Whether the upstream speaks the stateless protocol.
 async fn discover(upstream: &Upstream) -> Result<bool, UpstreamError> {
     let id = upstream.next_id();
-    let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{{"_meta":{}}}}}"#, own_meta());
+    let body =
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{{"_meta":{}}}}}"#, own_meta());
     let post = Post { body: body.into_bytes(), method: "server/discover", name: None, along: &Along::default() };
     match upstream.ask(&Arc::new(Session::Stateless), id, post).await {
         Ok((_, whole)) => Ok(match whole.outcome() {
@@ -52,7 +53,9 @@ async fn initialize(upstream: &Upstream) -> Result<Session, UpstreamError> {
     let offered = Arc::new(Session::Legacy { version: era::NEWEST_LEGACY.to_owned(), id: None });
     let (headers, whole) = upstream.ask(&offered, id, post).await?;
     let version = match whole.outcome()? {
-        Outcome::Result(result) => version_of(result).ok_or(UpstreamError::Protocol("initialize names no known version"))?,
+        Outcome::Result(result) => {
+            version_of(result).ok_or(UpstreamError::Protocol("initialize names no known version"))?
+        }
         Outcome::Error(_) if !whole.status.is_success() => return Err(UpstreamError::Status(whole.status.as_u16())),
         Outcome::Error(_) => return Err(UpstreamError::Protocol("initialize failed")),
     };

@@ -6,7 +6,7 @@ use super::translate::{self, Outgoing};
 use super::{Along, Post, Session, Upstream, UpstreamError};
 use crate::era::Era;
 use crate::error::{rpc_error, rpc_result};
-use crate::raw::{RawObject, as_text};
+use crate::raw::RawObject;
 use http::StatusCode;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -121,7 +121,8 @@ impl Relay {
         match self.answer.take() {
             Some(Answer::Json(status, body)) => {
                 self.done = true;
-                let outcome = answer::of_json(status, &body, self.id).inspect_err(|_| self.upstream.forget(&self.session))?;
+                let outcome =
+                    answer::of_json(status, &body, self.id).inspect_err(|_| self.upstream.forget(&self.session))?;
                 Ok(self.last(status, outcome))
             }
             Some(Answer::Events(mut events)) => {
@@ -189,8 +190,14 @@ impl Relay {
                     self.upstream.forget(&self.session);
                 }
                 // Towards legacy callers an error is always within a 200.
-                let status = if self.caller_era == Era::Stateless { stateless_status(code, status) } else { StatusCode::OK };
-                Reply { status, body: rpc_error(Some(&self.caller_id), error.get().as_bytes()), last: true, outcome: "rpc_error" }
+                let status =
+                    if self.caller_era == Era::Stateless { stateless_status(code, status) } else { StatusCode::OK };
+                Reply {
+                    status,
+                    body: rpc_error(Some(&self.caller_id), error.get().as_bytes()),
+                    last: true,
+                    outcome: "rpc_error",
+                }
             }
         }
     }
@@ -213,7 +220,8 @@ fn error_code(error: &RawValue) -> Option<i64> {
 /// A cheap look first: nearly every result says nothing of errors.
 fn is_tool_error(result: &RawValue) -> bool {
     result.get().contains("\"isError\"")
-        && RawObject::parse(result.get()).is_ok_and(|fields| fields.get("isError").is_some_and(|flag| flag.get() == "true"))
+        && RawObject::parse(result.get())
+            .is_ok_and(|fields| fields.get("isError").is_some_and(|flag| flag.get() == "true"))
 }
 
 impl Drop for Relay {
@@ -222,11 +230,4 @@ impl Drop for Relay {
             self.upstream.cancel(&self.session, self.id);
         }
     }
-}
-
-/// The message of a JSON-RPC error, for logs and conditions; bounded, without control characters.
-pub(crate) fn error_message(error: &RawValue) -> String {
-    let fields = RawObject::parse(error.get()).ok();
-    let message = fields.as_ref().and_then(|fields| fields.get("message")).and_then(as_text);
-    message.unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect()
 }

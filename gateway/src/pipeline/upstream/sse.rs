@@ -19,7 +19,11 @@ where
 {
     /// A reader that refuses an event of more than `max_event` bytes.
     pub(crate) fn new(body: B, max_event: usize) -> Self {
-        Self { body, parser: Parser { buffer: BytesMut::new(), data: Vec::new(), max_event, after_cr: false }, ended: false }
+        Self {
+            body,
+            parser: Parser { buffer: BytesMut::new(), data: Vec::new(), max_event, after_cr: false },
+            ended: false,
+        }
     }
 
     /// The data of the next event; `None` when the stream has ended.
@@ -138,7 +142,8 @@ mod tests {
 
     #[tokio::test]
     async fn events_are_found_whatever_the_chunks_and_line_ends() {
-        let text = ": hello\nevent: message\nid: 1\ndata: {\"a\":1}\n\ndata:x\r\ndata: y\r\n\r\nretry: 5\rdata: z\r\rdata\n\n";
+        let text =
+            ": hello\nevent: message\nid: 1\ndata: {\"a\":1}\n\ndata:x\r\ndata: y\r\n\r\nretry: 5\rdata: z\r\rdata\n\n";
         let expected = ["{\"a\":1}", "x\ny", "z"];
         assert_eq!(read(&[text], 1000).await.unwrap(), expected);
         let bytes: Vec<String> = text.chars().map(String::from).collect();

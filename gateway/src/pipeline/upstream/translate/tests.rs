@@ -9,7 +9,8 @@ fn write(from: Era, to: Era, params: &str) -> (String, Option<String>) {
 
 #[test]
 fn only_the_name_changes_within_one_era() {
-    let params = r#"{"arguments":{"z":123456789012345678901234567890,"a":1.10,"é":"ü"},"name":"odoo_search","vendor":[1, 2]}"#;
+    let params =
+        r#"{"arguments":{"z":123456789012345678901234567890,"a":1.10,"é":"ü"},"name":"odoo_search","vendor":[1, 2]}"#;
     let (body, token) = write(Era::Legacy, Era::Legacy, params);
     let expected = params.replace("odoo_search", "search");
     assert_eq!(body, format!(r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{expected}}}"#));

@@ -1,0 +1,10 @@
+//! The whole gateway in one process: its router on one side, upstreams on loopback on the other.
+
+mod access;
+mod bad_input;
+mod calls;
+mod discovery;
+mod eras;
+mod grants;
+mod harness;
+mod streams;

@@ -1,0 +1,440 @@
+//! A gateway without listeners and upstreams with real sockets.
+
+use crate::access::{Access, Own};
+use crate::app;
+use crate::catalog::{Catalog, ResourceKey, Resources};
+use crate::discovery::{Event, Events, Manager, Placement};
+use crate::metrics::Metrics;
+use crate::pipeline::authn::static_tokens::TokenFiles;
+use crate::pipeline::authn::token_review::Reviewer;
+use crate::pipeline::credential::ServiceToken;
+use crate::snapshot::Snapshot;
+use crate::state::State;
+use aperium_crds::{Settings, structural};
+use aperium_platform::bearer::TokenSource;
+use aperium_platform::egress::ClusterEndpoint;
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::BodyExt as _;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+/// The token of the static client `agent`.
+pub(super) const TOKEN: &str = "agent-token";
+
+// === Upstreams ===
+
+/// One request that an upstream has got.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
+
+impl Seen {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+}
+
+/// An upstream on loopback.
+pub(super) struct Fake {
+    pub(super) address: SocketAddr,
+    pub(super) seen: Arc<Mutex<Vec<Seen>>>,
+    stop: CancellationToken,
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Fake {
+    /// Answers every request with what `answer` makes of it.
+    pub(super) async fn start<F, R>(answer: F) -> Self
+    where
+        F: Fn(Seen) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Response> + Send + 'static,
+    {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), answer).await
+    }
+
+    pub(super) async fn start_at<F, R>(address: SocketAddr, answer: F) -> Self
+    where
+        F: Fn(Seen) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Response> + Send + 'static,
+    {
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let record = Arc::clone(&seen);
+        let app = Router::new().fallback(move |request: Request| {
+            let (answer, record) = (answer.clone(), Arc::clone(&record));
+            async move {
+                let (parts, body) = request.into_parts();
+                let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+                let seen = Seen { headers: parts.headers, text };
+                record.lock().unwrap().push(seen.clone());
+                answer(seen).await
+            }
+        });
+        let stop = CancellationToken::new();
+        let limits = aperium_platform::serve::ServerLimits { drain: Duration::ZERO, ..Default::default() };
+        tokio::spawn(aperium_platform::serve::serve(listener, app, limits, stop.clone()));
+        Self { address, seen, stop }
+    }
+
+    /// A server of the stateless protocol whose tools echo their call.
+    pub(super) async fn stateless(tools: &[&str]) -> Self {
+        let tools = definitions(tools);
+        Self::start(move |seen| {
+            let tools = tools.clone();
+            async move { stateless(&seen, &tools) }
+        })
+        .await
+    }
+
+    /// A server with `initialize` and a session whose tools echo their call.
+    pub(super) async fn legacy(tools: &[&str]) -> Self {
+        let tools = definitions(tools);
+        Self::start(move |seen| {
+            let tools = tools.clone();
+            async move { legacy(&seen, &tools) }
+        })
+        .await
+    }
+
+    pub(super) fn count(&self, method: &str) -> usize {
+        self.seen.lock().unwrap().iter().filter(|seen| seen.json()["method"] == method).count()
+    }
+
+    pub(super) fn last(&self, method: &str) -> Seen {
+        self.seen.lock().unwrap().iter().rev().find(|seen| seen.json()["method"] == method).unwrap().clone()
+    }
+}
+
+pub(super) fn definitions(names: &[&str]) -> Value {
+    names.iter().map(|name| json!({ "name": name, "inputSchema": { "type": "object" } })).collect()
+}
+
+pub(super) fn answer(status: u16, body: &Value) -> Response {
+    crate::error::json(StatusCode::from_u16(status).unwrap(), body.to_string())
+}
+
+pub(super) fn result(seen: &Seen, result: &Value) -> Response {
+    answer(200, &json!({ "jsonrpc": "2.0", "id": seen.json()["id"], "result": result }))
+}
+
+pub(super) fn echo(seen: &Seen) -> Value {
+    json!({ "content": [{ "type": "text", "text": seen.json()["params"]["name"] }], "structuredContent": seen.json()["params"] })
+}
+
+pub(super) fn stateless(seen: &Seen, tools: &Value) -> Response {
+    match seen.json()["method"].as_str().unwrap() {
+        "server/discover" => result(
+            seen,
+            &json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} } }),
+        ),
+        "tools/list" => {
+            result(seen, &json!({ "resultType": "complete", "tools": tools, "ttlMs": 0, "cacheScope": "private" }))
+        }
+        "tools/call" => {
+            let mut echo = echo(seen);
+            echo["resultType"] = json!("complete");
+            result(seen, &echo)
+        }
+        _ => answer(
+            404,
+            &json!({ "jsonrpc": "2.0", "id": seen.json()["id"], "error": { "code": -32601, "message": "no" } }),
+        ),
+    }
+}
+
+pub(super) fn legacy(seen: &Seen, tools: &Value) -> Response {
+    let method = seen.json()["method"].as_str().unwrap().to_owned();
+    if method != "initialize"
+        && method != "server/discover"
+        && seen.headers.get("mcp-session-id").is_none_or(|id| id != "s1")
+    {
+        return answer(
+            400,
+            &json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32000, "message": "no session" } }),
+        );
+    }
+    match method.as_str() {
+        "initialize" => {
+            let mut response = result(
+                seen,
+                &json!({ "protocolVersion": "2025-06-18", "capabilities": { "tools": {} }, "serverInfo": { "name": "f", "version": "1" } }),
+            );
+            response.headers_mut().insert("mcp-session-id", "s1".parse().unwrap());
+            response
+        }
+        "tools/list" => result(seen, &json!({ "tools": tools })),
+        "tools/call" => result(seen, &echo(seen)),
+        method if method.starts_with("notifications/") => {
+            let mut response = Response::default();
+            *response.status_mut() = StatusCode::ACCEPTED;
+            response
+        }
+        _ => answer(
+            400,
+            &json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32000, "message": "not initialized" } }),
+        ),
+    }
+}
+
+// === The gateway ===
+
+/// A gateway.
+pub(super) struct Gateway {
+    pub(super) state: Arc<State>,
+    pub(super) router: Router,
+    pub(super) admin: Router,
+    events: Events,
+    changed: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// What a gateway is made of.
+pub(super) struct Setup {
+    pub(super) connectors: Vec<Value>,
+    pub(super) grants: Vec<Value>,
+    pub(super) services: HashMap<ResourceKey, Placement>,
+    pub(super) settings: Settings,
+    pub(super) loopback: bool,
+    pub(super) reviewer: Option<kube::Client>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let mut settings = Settings::parse(&format!(
+            "authentication:\n  staticTokens:\n  - {{name: agent, sha256: [\"{}\"], groups: [ops]}}\n  - {{name: other, sha256: [\"{}\"]}}\n",
+            hash(TOKEN),
+            hash("other-token")
+        ))
+        .unwrap();
+        settings.egress.loopback = Some(aperium_core::egress::LoopbackOpening::default());
+        Self {
+            connectors: Vec::new(),
+            grants: Vec::new(),
+            services: HashMap::new(),
+            settings,
+            loopback: false,
+            reviewer: None,
+        }
+    }
+}
+
+fn hash(token: &str) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(token.as_bytes())))
+}
+
+pub(super) fn connector(name: &str, spec: Value) -> Value {
+    json!({ "apiVersion": "aperium.dev/v1alpha1", "kind": "Connector", "metadata": { "name": name, "namespace": "aperium-system" }, "spec": spec })
+}
+
+impl Setup {
+    /// A remote connector that is polled every second.
+    pub(super) fn url(mut self, name: &str, address: SocketAddr, extra: Value) -> Self {
+        let mut spec = json!({ "protocol": "mcp", "url": format!("http://{address}/mcp"), "discovery": { "periodSeconds": 1, "timeoutSeconds": 1 } });
+        for (field, value) in extra.as_object().into_iter().flatten() {
+            spec[field] = value.clone();
+        }
+        self.connectors.push(connector(name, spec));
+        self
+    }
+
+    /// A managed service with a token.
+    pub(super) fn service(mut self, name: &str, address: SocketAddr, token: &str) -> Self {
+        self.connectors.push(connector(
+            name,
+            json!({ "protocol": "mcp", "service": { "module": name }, "discovery": { "periodSeconds": 1, "timeoutSeconds": 1 } }),
+        ));
+        let key = ResourceKey { namespace: "aperium-system".into(), name: name.into() };
+        let token = ServiceToken::of(TokenSource::fixed(SecretString::from(token.to_owned())));
+        self.services.insert(key, Placement { endpoint: ClusterEndpoint::local(address).unwrap(), token });
+        self
+    }
+
+    pub(super) fn grant(mut self, subject: &str, patterns: &[&str]) -> Self {
+        let name = format!("g{}", self.grants.len());
+        self.grants.push(json!({
+            "apiVersion": "aperium.dev/v1alpha1", "kind": "Grant", "metadata": { "name": name, "namespace": "aperium-system" },
+            "spec": { "subjects": [subject], "connectors": patterns },
+        }));
+        self
+    }
+
+    /// Starts it and waits until each connector was polled.
+    pub(super) async fn start(self) -> Gateway {
+        let own = Own {
+            service: "aperium-gateway".into(),
+            namespace: "aperium-system".into(),
+            addresses: Vec::new(),
+            loopback: self.loopback,
+        };
+        let settings = Arc::new(self.settings);
+        let catalog = Catalog::build(&Resources::default(), Arc::clone(&settings), "aperium-system");
+        let state = Arc::new(State {
+            access: ArcSwap::from_pointee(Access::new(&own, &settings, &TokenFiles::default())),
+            snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new())),
+            metrics: Arc::new(Metrics::new()),
+            reviewer: self.reviewer.map(Reviewer::new),
+            loaded: AtomicBool::new(false),
+        });
+        let (events, receiver) = mpsc::channel(64);
+        let (changed, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let manager = Manager::new(Arc::clone(&state), own, settings, events.clone(), Arc::clone(&changed));
+        tokio::spawn(manager.run(receiver, stop.clone()));
+        let gateway = Gateway { router: app::public(&state), admin: app::admin(&state), state, events, changed, stop };
+        gateway.tell(Event::Placements(self.services)).await;
+        gateway.resources(&self.connectors, &self.grants).await;
+        gateway
+            .until(|snapshot| {
+                // The first Snapshot is empty: wait for the one that the Manager makes.
+                gateway.state.loaded.load(std::sync::atomic::Ordering::Acquire)
+                    && snapshot.connectors().len() == self.connectors.len()
+                    && snapshot.connectors().iter().all(|entry| entry.health != crate::snapshot::Health::Pending)
+            })
+            .await;
+        gateway
+    }
+}
+
+impl Gateway {
+    pub(super) async fn tell(&self, event: Event) {
+        self.events.send(event).await.unwrap();
+    }
+
+    pub(super) async fn resources(&self, connectors: &[Value], grants: &[Value]) {
+        let connectors = connectors.iter().map(|c| Arc::new(structural::connector(c).unwrap())).collect();
+        let grants = grants.iter().map(|g| Arc::new(structural::grant(g).unwrap())).collect();
+        self.tell(Event::Resources(Resources { connectors, grants })).await;
+    }
+
+    /// Waits until the Snapshot is as it should be.
+    pub(super) async fn until(&self, good: impl Fn(&Snapshot) -> bool) {
+        let wait = async {
+            loop {
+                let changed = self.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if good(&self.state.snapshot.load()) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), wait)
+            .await
+            .expect("the Snapshot did not become what it should be");
+    }
+
+    /// Sends a request as it is.
+    pub(super) async fn send(&self, request: Request) -> Answer {
+        Answer::read(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
+    /// Posts a body with the agent's token.
+    pub(super) async fn post(&self, path: &str, body: &str) -> Answer {
+        self.send(post(path, body)).await
+    }
+
+    /// Calls a method the legacy way; the whole answer.
+    pub(super) async fn rpc(&self, path: &str, method: &str, params: &Value) -> Value {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        self.post(path, &body.to_string()).await.json()
+    }
+
+    /// The names that `tools/list` gives.
+    pub(super) async fn tools(&self, path: &str) -> Vec<String> {
+        let list = self.rpc(path, "tools/list", &json!({})).await;
+        list["result"]["tools"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|tool| tool["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+/// A POST with the agent's token.
+pub(super) fn post(path: &str, body: &str) -> Request {
+    post_as(TOKEN, path, body)
+}
+
+pub(super) fn post_as(token: &str, path: &str, body: &str) -> Request {
+    Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header("host", "aperium-gateway:8080")
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_owned()))
+        .unwrap()
+}
+
+/// A request of the stateless protocol, with all its headers.
+pub(super) fn stateless_post(path: &str, method: &str, params: &Value) -> Request {
+    let mut params = params.clone();
+    if params["_meta"].is_null() {
+        params["_meta"] = json!({});
+    }
+    params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2026-07-28");
+    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
+    let body = json!({ "jsonrpc": "2.0", "id": "a", "method": method, "params": params });
+    let mut request = post(path, &body.to_string());
+    let headers = request.headers_mut();
+    headers.insert("accept", "application/json, text/event-stream".parse().unwrap());
+    headers.insert("mcp-protocol-version", "2026-07-28".parse().unwrap());
+    headers.insert("mcp-method", method.parse().unwrap());
+    if let Some(name) = params["name"].as_str() {
+        headers.insert("mcp-name", name.parse().unwrap());
+    }
+    request
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
+
+impl Answer {
+    pub(super) async fn read(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Self { status: parts.status.as_u16(), headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(super) fn code(&self) -> i64 {
+        self.json()["error"]["code"].as_i64().unwrap_or_default()
+    }
+}
