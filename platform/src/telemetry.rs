@@ -89,8 +89,7 @@ mod tests {
     fn arguments_that_rmcp_would_tell_are_never_logged() {
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber =
-            tracing_subscriber::registry().with(filter_fn(harmless)).with(json(move || writer.clone()));
+        let subscriber = tracing_subscriber::registry().with(filter_fn(harmless)).with(json(move || writer.clone()));
         tracing::subscriber::with_default(subscriber, || {
             tracing::debug!(target: "rmcp::service", request = "secret-1", "received");
             tracing::trace!(target: "rmcp", message = "secret-2");
