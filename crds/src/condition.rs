@@ -20,6 +20,8 @@ pub mod types {
     pub const READ_VERIFIED: &str = "ReadVerified";
     /// An approved write succeeded.
     pub const WRITE_VERIFIED: &str = "WriteVerified";
+    /// The cluster's own ranges are not known, so private addresses are closed.
+    pub const RANGES_UNKNOWN: &str = "RangesUnknown";
     /// The connector can be used.
     pub const READY: &str = "Ready";
 }

@@ -10,6 +10,7 @@
 
 pub mod args;
 pub mod backoff;
+pub mod cluster_facts;
 pub mod connector;
 pub mod context;
 pub mod events;
@@ -65,7 +66,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
     let system_namespace = system_namespace.unwrap_or_else(|| config.default_namespace.clone());
     let namespaces = if namespaces.is_empty() { vec![system_namespace.clone()] } else { namespaces };
-    let fixed = settings::Fixed { system_namespace, cluster_domain, api_server: api_server.into_iter().collect() };
+    let fixed = settings::Fixed {
+        system_namespace,
+        cluster_domain,
+        api_server: api_server.into_iter().collect(),
+        discovered: Arc::default(),
+    };
     let names = fixed.names(settings::read(settings.as_deref()).await?);
     let identity = identity.unwrap_or_else(|| format!("aperium-operator-{}", std::process::id()));
     let client = kube::Client::try_from(config).context("the client configuration cannot be used")?;
@@ -102,7 +108,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         if elector.acquire(&stop).await {
             tracing::info!("this replica leads");
             let lost = tokio::select! {
-                outcome = lead(&context, &phase, concurrency, followed, &stop) => outcome,
+                outcome = lead(&context, &phase, concurrency, followed, &fixed, &stop) => outcome,
                 lost = elector.hold() => Err(anyhow::Error::new(lost)),
             };
             elector.release().await;
@@ -111,7 +117,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             Ok(())
         }
     } else {
-        lead(&context, &phase, concurrency, followed, &stop).await
+        lead(&context, &phase, concurrency, followed, &fixed, &stop).await
     };
     context.metrics.leading(false);
     serving.cancel();
@@ -125,6 +131,7 @@ async fn lead(
     phase: &Phase,
     concurrency: u16,
     followed: Option<(std::path::PathBuf, settings::Fixed)>,
+    fixed: &settings::Fixed,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let mut watches = JoinSet::new();
@@ -140,6 +147,8 @@ async fn lead(
         children = context.stores.children.len(),
         "the watches are complete"
     );
+    let facts_hold = cluster_facts::refresh(context, fixed).await;
+    context.names.store(Arc::new(fixed.names(context.names.load().settings.clone())));
     phase.leading();
     context.metrics.leading(true);
     for key in context.stores.connectors.keys() {
@@ -150,6 +159,7 @@ async fn lead(
     work.spawn(readiness::run(context.clone(), stop.clone()));
     work.spawn(routing::run(context.clone(), stop.clone()));
     work.spawn(grant::run(context.clone(), stop.clone()));
+    work.spawn(cluster_facts::run(context.clone(), fixed.clone(), facts_hold, stop.clone()));
     if let Some((path, fixed)) = followed {
         work.spawn(settings::follow(context.clone(), path, fixed, stop.clone()));
     }

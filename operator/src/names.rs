@@ -31,6 +31,8 @@ pub const CONTAINER: &str = "mcp";
 pub const TOKEN_DIR: &str = "/var/run/aperium/token";
 /// Where the upstream's credentials are mounted.
 pub const CREDENTIALS_DIR: &str = "/var/run/aperium/credentials";
+/// Where the facts of the cluster are mounted.
+pub const FACTS_DIR: &str = "/var/run/aperium/cluster";
 /// Where a backend mounts the tokens of the services it calls: `<dir>/<connector>/<key>`.
 pub const BACKEND_TOKENS_DIR: &str = "/var/run/aperium/tokens";
 
@@ -43,8 +45,10 @@ pub struct Names {
     pub cluster_domain: String,
     /// The settings file.
     pub settings: Settings,
-    /// The egress rules of the settings, completed with what the operator knows.
+    /// The egress rules of the settings, completed with what the operator knows from its start.
     pub egress: EgressRules,
+    /// Whether the cluster's ranges are known, from the settings or from the cluster.
+    pub ranges_known: bool,
 }
 
 impl Names {

@@ -186,6 +186,7 @@ mod tests {
             cluster_domain: "cluster.local".to_owned(),
             settings: Default::default(),
             egress: Default::default(),
+            ranges_known: true,
         }
     }
 

@@ -7,6 +7,7 @@ use aperium_crds::settings::SettingsError;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -45,9 +46,16 @@ pub struct Fixed {
     pub cluster_domain: String,
     /// Addresses of the API server: no connector may reach them.
     pub api_server: Vec<IpAddr>,
+    /// Whether the cluster told its ranges.
+    pub discovered: Arc<AtomicBool>,
 }
 
 impl Fixed {
+    /// Notes whether the cluster told its ranges.
+    pub fn ranges_known(&self, known: bool) {
+        self.discovered.store(known, Ordering::Release);
+    }
+
     /// The pure half of the context.
     #[must_use]
     pub fn names(&self, settings: Settings) -> Names {
@@ -60,6 +68,7 @@ impl Fixed {
         Names {
             system_namespace: self.system_namespace.clone(),
             cluster_domain: self.cluster_domain.clone(),
+            ranges_known: egress.cluster_ranges.is_some() || self.discovered.load(Ordering::Acquire),
             settings,
             egress,
         }
@@ -132,6 +141,7 @@ mod tests {
             system_namespace: "s".to_owned(),
             cluster_domain: "d".to_owned(),
             api_server: vec!["10.96.0.1".parse().unwrap()],
+            discovered: Arc::default(),
         };
         assert_eq!(fixed.names(Settings::default()).egress.blocked_addresses, fixed.api_server);
     }

@@ -13,13 +13,14 @@ use aperium_crds::{Connector, ConnectorStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 /// The conditions that the operator writes. Others belong to whoever verified them.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     types::ACCEPTED,
     types::RESOLVED_REFS,
     types::AVAILABLE,
     types::CREDENTIALS_AVAILABLE,
     types::TOOLS_DISCOVERED,
     types::INVENTORY_MATCHES,
+    types::RANGES_UNKNOWN,
     types::READY,
 ];
 
@@ -82,6 +83,7 @@ pub fn of(names: &Names, connector: &Connector, outcome: &Outcome<'_>, now: &Tim
             let mut all = vec![accepted(valid), resolved(found), available(valid, observed)];
             all.extend(told_by_pods(valid, observed));
             all.extend(inventory(&valid.spec.tools, observed));
+            all.extend((!names.ranges_known).then(ranges_unknown));
             status.conditions.clear();
             all
         }
@@ -106,6 +108,12 @@ fn describe(status: &mut ConnectorStatus, names: &Names, valid: &ValidatedConnec
     let answer = observed.pods.as_ref().and_then(|pods| pods.answer.as_ref()).filter(|_| !valid.spec.suspend);
     status.tools = answer.and_then(|answer| answer.tools);
     status.tools_digest = answer.and_then(|answer| answer.tools_digest.clone());
+}
+
+/// Only there while it is so; `Ready` does not depend on it.
+fn ranges_unknown() -> Said {
+    let message = "private addresses are closed: set egress.clusterRanges in the settings";
+    said(types::RANGES_UNKNOWN, Verdict::True, types::RANGES_UNKNOWN, message)
 }
 
 fn accepted(valid: &ValidatedConnector<'_>) -> Said {

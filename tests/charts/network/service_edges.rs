@@ -29,6 +29,7 @@ fn children(chart: &[Value], namespace: &str, service: &Value) -> Vec<Value> {
     let text = &render::find(chart, "ConfigMap", "aperium-settings")["data"]["settings.yaml"];
     let settings = Settings::parse(text.as_str().unwrap()).unwrap();
     let names = Names {
+        ranges_known: true,
         system_namespace: render::NAMESPACE.to_owned(),
         cluster_domain: "cluster.local".to_owned(),
         egress: settings.egress.clone(),

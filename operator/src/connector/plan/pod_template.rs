@@ -10,7 +10,8 @@ mod merge;
 pub use check::PodTemplateError;
 
 use crate::connector::validate::Token;
-use crate::names::{CONTAINER, CREDENTIALS_DIR, Names, TOKEN_DIR};
+use crate::names::{CONTAINER, CREDENTIALS_DIR, FACTS_DIR, Names, TOKEN_DIR};
+use aperium_core::egress::ClusterFacts;
 use aperium_core::id::{ConnectorId, ConnectorName, ModuleName};
 use aperium_core::name::child_name;
 use aperium_crds::ConnectorSpec;
@@ -93,7 +94,10 @@ fn container(input: &Input<'_>) -> Value {
     let services = &input.names.settings.services;
     let default_resources = || json!({"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}});
     let probe = |path: &str, period: u32, failures: u32| json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "timeoutSeconds": 3, "failureThreshold": failures});
-    let mut mounts = vec![json!({"name": "tmp", "mountPath": "/tmp"})];
+    let mut mounts = vec![
+        json!({"name": "tmp", "mountPath": "/tmp"}),
+        json!({"name": "cluster", "mountPath": FACTS_DIR, "readOnly": true}),
+    ];
     if input.token.mounted {
         mounts.push(json!({"name": "token", "mountPath": TOKEN_DIR, "readOnly": true}));
     }
@@ -140,6 +144,7 @@ fn environment(input: &Input<'_>) -> Value {
         ("APERIUM_CALLS", call_limits.to_string()),
         ("APERIUM_TOOLS_HIDE", json!(input.spec.tools.hide).to_string()),
         ("APERIUM_EGRESS", json!(input.names.egress).to_string()),
+        ("APERIUM_CLUSTER_FACTS", format!("{FACTS_DIR}/{}", ClusterFacts::KEY)),
         ("APERIUM_ALLOWED_HOSTS", input.names.service_hosts(input.name, input.namespace).join(",")),
     ];
     if !input.names.settings.services.metrics_require_token {
@@ -155,7 +160,10 @@ fn environment(input: &Input<'_>) -> Value {
 fn volumes(input: &Input<'_>) -> Value {
     // Optional: a Secret that goes missing makes the pod unready with a reason; it does not keep it from starting.
     let secret = |volume: &str, secret: &str| json!({"name": volume, "secret": {"secretName": secret, "optional": true, "defaultMode": 0o440}});
-    let mut volumes = vec![json!({"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}})];
+    let mut volumes = vec![
+        json!({"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}),
+        json!({"name": "cluster", "configMap": {"name": ClusterFacts::CONFIG_MAP, "optional": true, "defaultMode": 0o444}}),
+    ];
     if input.token.mounted {
         volumes.push(secret("token", &input.token.secret));
     }
