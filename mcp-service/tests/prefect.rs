@@ -22,6 +22,7 @@ mod upstream;
 #[path = "prefect/writes.rs"]
 mod writes;
 
+use aperium_mcp_service::connector::ErrorCode;
 use aperium_tests::postgres::Postgres;
 use serde_json::json;
 use server::Server;
@@ -70,6 +71,9 @@ async fn every_tool_works_with_a_real_server() {
     drop(runner);
     drop(server);
     drop(postgres);
+    let error = prefect.call("prefect_list_flows", json!({})).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::UpstreamUnavailable, "{error}");
+    assert_eq!(prefect.probe().await.unwrap_err().code, ErrorCode::UpstreamUnavailable);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,8 +2,10 @@
 //!
 //! Of the body only the fields that hold a reason are shown; `request_body`, which echoes what was sent, never is.
 
+use std::collections::BTreeMap;
+
 use http::StatusCode;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -77,13 +79,13 @@ fn shorten(words: &str) -> String {
 
 /// Whether a proxy in between echoes what must not be shown.
 fn holds_secret(text: &str, up: &Upstream) -> bool {
-    ["api_key", "auth_string", "custom_headers"].into_iter().filter_map(|field| up.optional_secret(field)).any(
-        |secret| {
-            let secret = secret.expose_secret().trim();
-            let parts = [Some(secret), secret.split_once(':').map(|(_, password)| password)];
-            parts.into_iter().flatten().any(|part| part.len() >= MIN_SECRET && text.contains(part))
-        },
-    )
+    let field = |name| up.optional_secret(name).map(ExposeSecret::expose_secret);
+    let shows = |secret: &str| secret.len() >= MIN_SECRET && text.contains(secret);
+    let auth = field("auth_string").map(str::trim);
+    let headers: BTreeMap<String, SecretString> =
+        field("custom_headers").and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    let plain = [field("api_key").map(str::trim), auth, auth.and_then(|auth| Some(auth.split_once(':')?.1))];
+    plain.into_iter().flatten().any(shows) || headers.values().any(|value| shows(value.expose_secret()))
 }
 
 // === impl Detail ===

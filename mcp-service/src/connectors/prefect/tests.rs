@@ -41,7 +41,8 @@ async fn answering(verb: &str, endpoint: &str, answer: ResponseTemplate) -> (Moc
     Mock::given(path("/api/csrf-token")).respond_with(off).expect(0..=1).mount(&server).await;
     Mock::given(method(verb)).and(path(endpoint)).respond_with(answer).expect(1).mount(&server).await;
     let url = format!("{}/api", server.uri());
-    let up = upstream(&[("api_url", &url), ("auth_string", "admin:g3heim")]);
+    let headers = r#"{"X-Door": "d00rkey"}"#;
+    let up = upstream(&[("api_url", &url), ("auth_string", "admin:g3heim"), ("custom_headers", headers)]);
     (server, up)
 }
 
@@ -89,10 +90,10 @@ async fn statuses_become_codes_with_prefects_reason_and_wait() {
 
 #[tokio::test]
 async fn an_answer_that_echoes_the_credentials_is_not_shown() {
-    for echoed in ["admin:g3heim", "password g3heim is wrong"] {
+    for echoed in ["admin:g3heim", "password g3heim is wrong", "X-Door: d00rkey"] {
         let error = list_flows_answered(ResponseTemplate::new(401).set_body_json(json!({"detail": echoed}))).await;
         assert_eq!(error.code, ErrorCode::AuthFailed);
-        assert!(!error.message.contains("g3heim"), "{}", error.message);
+        assert!(!error.message.contains("g3heim") && !error.message.contains("d00rkey"), "{}", error.message);
     }
 }
 

@@ -257,13 +257,6 @@ pub(super) struct LogLine {
     pub(super) message_cut: bool,
 }
 
-/// The value of a variable under its name.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub(super) struct Variable {
-    pub(super) id: Id,
-    pub(super) name: String,
-}
-
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
 fn is_false(flag: &bool) -> bool {
     !*flag

@@ -10,7 +10,6 @@ use crate::connector::{Args, ErrorCode, Items, Text, ToolError, Upstream};
 use crate::connectors::prefect::address::Endpoint;
 use crate::connectors::prefect::args::Id;
 use crate::connectors::prefect::client::Client;
-use crate::connectors::prefect::types::Variable;
 
 /// The largest value, in characters of JSON (Prefect, `MAX_VARIABLE_VALUE_LENGTH`).
 const MAX_VALUE: usize = 5000;
@@ -49,6 +48,13 @@ pub(in super::super) struct Set {
     name: String,
     /// Whether there was none of this name before.
     created: bool,
+}
+
+/// A variable that Prefect has; its old value does not matter.
+#[derive(Deserialize)]
+struct Variable {
+    id: Id,
+    name: String,
 }
 
 #[derive(Serialize)]
