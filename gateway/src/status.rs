@@ -20,7 +20,7 @@ pub(crate) fn of(
     connector: &Connector,
     entry: Option<&Entry>,
     refused: Option<&Refused>,
-    now: Time,
+    now: &Time,
 ) -> ConnectorStatus {
     let mut said = vec![accepted(refused)];
     if let Some(entry) = entry {

@@ -75,7 +75,7 @@ impl Lease {
         let written = match self.api.get_opt(NAME).await? {
             None => {
                 let metadata = ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() };
-                self.api.create(&params, &Object { metadata, spec: Some(self.spec(None)), ..Object::default() }).await
+                self.api.create(&params, &Object { metadata, spec: Some(self.spec(None)) }).await
             }
             Some(mut lease) => {
                 let found = lease.spec.take().unwrap_or_default();

@@ -64,7 +64,7 @@ impl Reporter {
                 // Seen by the watch, not yet by the Manager.
                 continue;
             }
-            let wanted = status::of(connector, entry.map(AsRef::as_ref), refused, Time(Timestamp::now()));
+            let wanted = status::of(connector, entry.map(AsRef::as_ref), refused, &Time(Timestamp::now()));
             if status::differs(connector.status.as_ref(), &wanted) {
                 self.write(connector, &wanted).await;
             }

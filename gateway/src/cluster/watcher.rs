@@ -37,6 +37,7 @@ pub(super) struct Watcher {
 type Keyed<K> = (ResourceKey, Option<K>);
 
 /// One event of one of the watches.
+#[expect(clippy::large_enum_variant, reason = "one at a time is on its way, and is taken apart at once")]
 enum Seen {
     Connector(String, Event<Keyed<Connector>>),
     Grant(String, Event<Keyed<Grant>>),

@@ -33,7 +33,8 @@ fn connectors_grants_and_secrets_are_read_from_all_files() {
 
 #[test]
 fn every_fault_is_one_line_with_file_and_field() {
-    let cases: Vec<(&[(&str, &str)], &[&str])> = vec![
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+    let cases: Vec<Case<'_>> = vec![
         (&[("a.yaml", "a: [")], &["a.yaml"]),
         (&[("a.yaml", "x: 1")], &["a.yaml", "kind"]),
         (&[("a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}")], &["a.yaml", "ConfigMap"]),

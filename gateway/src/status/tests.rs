@@ -35,7 +35,7 @@ fn said(status: &ConnectorStatus) -> Vec<(&str, &str, &str)> {
 
 #[test]
 fn a_registered_connector_is_ready_with_its_tools() {
-    let status = of(&connector(&json!({})), Some(&entry(Health::Registered, &[r#"{"name":"a"}"#])), None, at(1));
+    let status = of(&connector(&json!({})), Some(&entry(Health::Registered, &[r#"{"name":"a"}"#])), None, &at(1));
     assert_eq!(
         said(&status),
         [("Accepted", "True", "Accepted"), ("ToolsDiscovered", "True", "Discovered"), ("Ready", "True", "Ready")]
@@ -52,24 +52,24 @@ fn what_is_wrong_is_said_in_ready_too() {
         outside: "x".into(),
         inside: "cannot connect to example.com:443".into(),
     };
-    let status = of(&connector(&json!({})), Some(&entry(down, &[])), None, at(1));
+    let status = of(&connector(&json!({})), Some(&entry(down, &[])), None, &at(1));
     assert_eq!(
         said(&status)[1..],
         [("ToolsDiscovered", "False", "ConnectFailed"), ("Ready", "False", "ConnectFailed")]
     );
     assert_eq!((status.tools, status.tools_digest), (Some(0), None));
     let refused = Refused { reason: reasons::UNSUPPORTED_VALUE, message: "no".into() };
-    let status = of(&connector(&json!({})), None, Some(&refused), at(1));
+    let status = of(&connector(&json!({})), None, Some(&refused), &at(1));
     assert_eq!(said(&status), [("Accepted", "False", "UnsupportedValue"), ("Ready", "False", "UnsupportedValue")]);
     let suspended = Refused { reason: reasons::SUSPENDED, message: "spec.suspend is set".into() };
-    let status = of(&connector(&json!({})), None, Some(&suspended), at(1));
+    let status = of(&connector(&json!({})), None, Some(&suspended), &at(1));
     assert_eq!(said(&status), [("Accepted", "True", "Accepted"), ("Ready", "False", "Suspended")]);
 }
 
 #[test]
 fn an_inventory_is_held_against_what_was_found() {
     let with = |tools: Value, found: &[&str]| {
-        let status = of(&connector(&tools), Some(&entry(Health::Registered, found)), None, at(1));
+        let status = of(&connector(&tools), Some(&entry(Health::Registered, found)), None, &at(1));
         let inventory = status.conditions.iter().find(|c| c.type_ == "InventoryMatches").unwrap().clone();
         (inventory.status, inventory.reason, inventory.message)
     };
@@ -85,12 +85,12 @@ fn an_inventory_is_held_against_what_was_found() {
 #[test]
 fn a_status_is_written_only_when_it_says_something_new() {
     let mut connector = connector(&json!({}));
-    let first = of(&connector, Some(&entry(Health::Registered, &[])), None, at(1));
+    let first = of(&connector, Some(&entry(Health::Registered, &[])), None, &at(1));
     assert!(differs(None, &first));
     connector.status = Some(first.clone());
-    let same = of(&connector, Some(&entry(Health::Registered, &[])), None, at(99));
+    let same = of(&connector, Some(&entry(Health::Registered, &[])), None, &at(99));
     assert!(!differs(connector.status.as_ref(), &same));
     assert_eq!(same.conditions, first.conditions, "the times of unchanged conditions stay");
-    let more = of(&connector, Some(&entry(Health::Registered, &[r#"{"name":"a"}"#])), None, at(99));
+    let more = of(&connector, Some(&entry(Health::Registered, &[r#"{"name":"a"}"#])), None, &at(99));
     assert!(differs(connector.status.as_ref(), &more));
 }

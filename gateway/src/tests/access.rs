@@ -58,7 +58,7 @@ async fn foreign_hosts_origins_and_delegate_headers_are_refused_before_authentic
 async fn the_loopback_principal_needs_no_token_and_no_page_can_use_it() {
     let fake = Fake::stateless(&["echo"]).await;
     let setup = Setup { loopback: true, ..Setup::default() };
-    let gateway = setup.url("odoo", fake.address, Value::Null).grant("(loopback)", &["**"]).start().await;
+    let gateway = setup.url("odoo", fake.address, &Value::Null).grant("(loopback)", &["**"]).start().await;
     let local = || {
         let mut request = post("/v1/mcp", LIST);
         request.headers_mut().remove("authorization");
@@ -154,7 +154,7 @@ async fn a_service_account_token_is_reviewed_once_a_minute_and_its_audience_must
     let asked = Arc::new(AtomicUsize::new(0));
     let with = |audiences: Value| {
         let setup = Setup { reviewer: Some(api_server(Arc::clone(&asked), audiences)), ..Setup::default() };
-        setup.url("odoo", fake.address, Value::Null).grant("serviceaccount:apps:backend", &["**"]).start()
+        setup.url("odoo", fake.address, &Value::Null).grant("serviceaccount:apps:backend", &["**"]).start()
     };
     let gateway = with(json!(["aperium"])).await;
     for _ in 0..3 {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn every_bad_body_has_its_precise_error() {
     let fake = Fake::stateless(&["echo"]).await;
-    let gateway = Setup::default().url("odoo", fake.address, Value::Null).grant("client:agent", &["**"]).start().await;
+    let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
     let deep = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
     let cases: Vec<(String, u16, i64)> = vec![
         (String::new(), 400, -32700),

@@ -25,7 +25,7 @@ async fn tools_arguments_and_results_go_through_without_a_byte_changed() {
         }
     })
     .await;
-    let gateway = Setup::default().url("odoo", fake.address, Value::Null).grant("client:agent", &["**"]).start().await;
+    let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
     let list = gateway.post("/v1/mcp", r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#).await;
     assert!(list.text.contains(&WILD_TOOL.replace("\"wild\"", "\"odoo_wild\"")), "{}", list.text);
     let single = gateway.post("/v1/mcp/odoo", r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#).await;
@@ -50,7 +50,7 @@ async fn errors_of_an_upstream_reach_the_caller_as_they_are() {
         stateless(&seen, &definitions(&["echo"]))
     })
     .await;
-    let gateway = Setup::default().url("odoo", fake.address, Value::Null).grant("client:agent", &["**"]).start().await;
+    let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
     let answer = gateway.rpc("/v1/mcp", "tools/call", &json!({ "name": "odoo_echo" })).await;
     assert_eq!(answer["error"], json!({ "code": -32602, "message": "bad order id", "data": { "field": "id" } }));
 }
@@ -73,7 +73,7 @@ async fn a_dead_service_is_a_tool_error_and_its_neighbours_do_not_notice() {
     let (dead, alive) = (Fake::stateless(&["echo"]).await, Fake::stateless(&["echo"]).await);
     let gateway = Setup::default()
         .service("odoo", dead.address, "t")
-        .url("hr", alive.address, Value::Null)
+        .url("hr", alive.address, &Value::Null)
         .grant("client:agent", &["odoo/**", "hr/**"])
         .grant("client:other", &["hr/**"])
         .start()
@@ -179,7 +179,7 @@ async fn a_call_that_may_have_been_carried_out_is_never_sent_again() {
     let calls = Arc::new(AtomicUsize::new(0));
     let address = resetting(Arc::clone(&calls)).await;
     let gateway = Setup::default()
-        .url("odoo", address, json!({ "calls": { "retryableReadTools": ["read"] } }))
+        .url("odoo", address, &json!({ "calls": { "retryableReadTools": ["read"] } }))
         .grant("client:agent", &["**"])
         .start()
         .await;
@@ -200,7 +200,7 @@ async fn a_call_that_takes_too_long_ends_and_says_that_its_outcome_is_unknown() 
     })
     .await;
     let gateway = Setup::default()
-        .url("odoo", fake.address, json!({ "calls": { "timeoutSeconds": 1 } }))
+        .url("odoo", fake.address, &json!({ "calls": { "timeoutSeconds": 1 } }))
         .grant("client:agent", &["**"])
         .start()
         .await;
@@ -242,7 +242,7 @@ async fn a_caller_who_leaves_ends_the_call_upstream() {
             });
         }
     });
-    let gateway = Setup::default().url("odoo", address, Value::Null).grant("client:agent", &["**"]).start().await;
+    let gateway = Setup::default().url("odoo", address, &Value::Null).grant("client:agent", &["**"]).start().await;
     let body =
         json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "odoo_slow" } }).to_string();
     let call = tokio::spawn(gateway.router.clone().oneshot(post("/v1/mcp", &body)));
@@ -279,7 +279,7 @@ async fn an_ended_session_is_renewed_and_the_call_that_met_its_end_is_not_repeat
     })
     .await;
     let slow = json!({ "discovery": { "periodSeconds": 3600, "timeoutSeconds": 1 } });
-    let gateway = Setup::default().url("odoo", fake.address, slow).grant("client:agent", &["**"]).start().await;
+    let gateway = Setup::default().url("odoo", fake.address, &slow).grant("client:agent", &["**"]).start().await;
     session.store(2, Ordering::SeqCst);
     let first = gateway.rpc("/v1/mcp", "tools/call", &json!({ "name": "odoo_echo" })).await;
     assert_unavailable(&first, "odoo", "upstream_unavailable");
@@ -300,7 +300,7 @@ async fn too_large_an_answer_is_an_error_and_not_a_memory() {
     .await;
     let mut setup = Setup::default();
     setup.settings.limits.max_response_bytes = 10_000;
-    let gateway = setup.url("odoo", fake.address, Value::Null).grant("client:agent", &["**"]).start().await;
+    let gateway = setup.url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
     let answer = gateway.rpc("/v1/mcp", "tools/call", &json!({ "name": "odoo_big" })).await;
     assert_unavailable(&answer, "odoo", "outcome_unknown");
 }

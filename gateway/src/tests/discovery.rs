@@ -10,7 +10,7 @@ use std::time::Duration;
 async fn lists_are_answered_without_asking_any_upstream() {
     let fake = Fake::stateless(&["a", "b"]).await;
     let slow = json!({ "discovery": { "periodSeconds": 3600, "timeoutSeconds": 1 } });
-    let gateway = Setup::default().url("odoo", fake.address, slow).grant("client:agent", &["**"]).start().await;
+    let gateway = Setup::default().url("odoo", fake.address, &slow).grant("client:agent", &["**"]).start().await;
     let before = fake.seen.lock().unwrap().len();
     for _ in 0..50 {
         assert_eq!(gateway.tools("/v1/mcp").await.len(), 2);
@@ -22,7 +22,7 @@ async fn lists_are_answered_without_asking_any_upstream() {
 async fn an_upstream_that_comes_back_is_registered_again_in_whatever_era_it_speaks_now() {
     let fake = Fake::stateless(&["echo"]).await;
     let address = fake.address;
-    let gateway = Setup::default().url("odoo", address, Value::Null).grant("client:agent", &["**"]).start().await;
+    let gateway = Setup::default().url("odoo", address, &Value::Null).grant("client:agent", &["**"]).start().await;
     assert_eq!(gateway.tools("/v1/mcp").await, ["odoo_echo"]);
     drop(fake);
     gateway.until(|snapshot| !snapshot.connectors()[0].registered()).await;
@@ -43,7 +43,7 @@ async fn a_changed_list_is_seen_at_the_next_poll() {
         async move { stateless(&seen, &definitions(names)) }
     })
     .await;
-    let gateway = Setup::default().url("odoo", fake.address, Value::Null).grant("client:agent", &["**"]).start().await;
+    let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
     assert_eq!(gateway.tools("/v1/mcp").await, ["odoo_old"]);
     version.store(1, Ordering::SeqCst);
     gateway.until(|snapshot| snapshot.exposed("odoo_new").is_some()).await;
@@ -54,12 +54,12 @@ async fn a_changed_list_is_seen_at_the_next_poll() {
 async fn a_slow_upstream_delays_nobody_else() {
     let slow = Fake::start(|_: Seen| std::future::pending()).await;
     let fast = Fake::stateless(&["echo"]).await;
-    let mut setup = Setup::default().url("fast", fast.address, Value::Null).grant("client:agent", &["**"]);
+    let mut setup = Setup::default().url("fast", fast.address, &Value::Null).grant("client:agent", &["**"]);
     for at in 0..20 {
         setup = setup.url(
             &format!("slow{at}"),
             slow.address,
-            json!({ "discovery": { "periodSeconds": 1, "timeoutSeconds": 300 } }),
+            &json!({ "discovery": { "periodSeconds": 1, "timeoutSeconds": 300 } }),
         );
     }
     let connectors = std::mem::take(&mut setup.connectors);
@@ -88,7 +88,7 @@ async fn health(fake: &Fake) -> Health {
     setup.settings.limits.max_tools = 100;
     setup.settings.limits.max_response_bytes = 100_000;
     let extra = json!({ "discovery": { "periodSeconds": 60, "timeoutSeconds": 5 } });
-    let gateway = setup.url("odoo", fake.address, extra).grant("client:agent", &["**"]).start().await;
+    let gateway = setup.url("odoo", fake.address, &extra).grant("client:agent", &["**"]).start().await;
     let snapshot = gateway.state.snapshot.load();
     if snapshot.connectors()[0].registered() {
         assert_eq!(snapshot.connectors()[0].tools.len(), 3);
@@ -141,7 +141,7 @@ async fn what_is_no_mcp_server_is_said_to_be_none() {
 #[tokio::test]
 async fn a_connector_that_is_gone_is_polled_no_more() {
     let fake = Fake::stateless(&["echo"]).await;
-    let gateway = Setup::default().url("odoo", fake.address, Value::Null).grant("client:agent", &["**"]).start().await;
+    let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
     gateway.resources(&[], &[]).await;
     gateway.until(|snapshot| snapshot.connectors().is_empty()).await;
     let before = fake.seen.lock().unwrap().len();

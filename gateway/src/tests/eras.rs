@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn a_bare_curl_lists_tools() {
     let fake = Fake::stateless(&["search"]).await;
-    let gateway = Setup::default().url("odoo", fake.address, Value::Null).grant("client:agent", &["**"]).start().await;
+    let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
     let mut request = post("/v1/mcp", r#"{"jsonrpc":"2.0","method":"tools/list","id":1}"#);
     request.headers_mut().insert("accept", "*/*".parse().unwrap());
     let answer = gateway.send(request).await;
@@ -52,7 +52,7 @@ async fn methods_of_the_other_era_are_unknown() {
 #[tokio::test]
 async fn stateless_lists_are_private_and_legacy_ones_say_nothing_of_caching() {
     let fake = Fake::stateless(&["b", "a"]).await;
-    let gateway = Setup::default().url("odoo", fake.address, Value::Null).grant("client:agent", &["**"]).start().await;
+    let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
     let list = gateway.send(stateless_post("/v1/mcp", "tools/list", &json!({}))).await.json();
     assert_eq!((&list["result"]["cacheScope"], &list["result"]["resultType"]), (&json!("private"), &json!("complete")));
     assert!(list["result"]["ttlMs"].is_u64());
@@ -64,8 +64,8 @@ async fn stateless_lists_are_private_and_legacy_ones_say_nothing_of_caching() {
 async fn every_pairing_of_eras_works() {
     let (modern, old) = (Fake::stateless(&["echo"]).await, Fake::legacy(&["echo"]).await);
     let gateway = Setup::default()
-        .url("modern", modern.address, Value::Null)
-        .url("old", old.address, Value::Null)
+        .url("modern", modern.address, &Value::Null)
+        .url("old", old.address, &Value::Null)
         .grant("client:agent", &["**"])
         .start()
         .await;
@@ -93,7 +93,7 @@ async fn every_pairing_of_eras_works() {
 #[tokio::test]
 async fn header_and_body_must_agree_before_anything_reaches_an_upstream() {
     let fake = Fake::stateless(&["echo"]).await;
-    let gateway = Setup::default().url("odoo", fake.address, Value::Null).grant("client:agent", &["**"]).start().await;
+    let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
     let params = json!({ "name": "odoo_echo" });
     for (header, value) in [
         ("mcp-name", Some("odoo_other")),
@@ -121,7 +121,7 @@ async fn header_and_body_must_agree_before_anything_reaches_an_upstream() {
 #[tokio::test]
 async fn one_connector_speaks_its_own_names() {
     let fake = Fake::stateless(&["echo"]).await;
-    let gateway = Setup::default().url("odoo", fake.address, Value::Null).grant("client:agent", &["**"]).start().await;
+    let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
     assert_eq!(gateway.tools("/v1/mcp/odoo").await, ["echo"]);
     let answer = gateway.rpc("/v1/mcp/ODOO", "tools/call", &json!({ "name": "echo" })).await;
     assert_eq!(answer["result"]["content"][0]["text"], "echo");

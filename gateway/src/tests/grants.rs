@@ -3,8 +3,8 @@ use serde_json::{Value, json};
 
 async fn gateway(fake: &Fake) -> Gateway {
     Setup::default()
-        .url("odoo", fake.address, json!({ "labels": ["erp"], "tools": { "hide": ["drop"] } }))
-        .url("hr", fake.address, Value::Null)
+        .url("odoo", fake.address, &json!({ "labels": ["erp"], "tools": { "hide": ["drop"] } }))
+        .url("hr", fake.address, &Value::Null)
         .grant("client:agent", &["odoo/tools/search_*"])
         .start()
         .await
@@ -77,7 +77,7 @@ async fn a_caller_whom_no_grant_matches_gets_403_whatever_it_asks() {
 async fn labels_groups_and_revocation_count_at_once() {
     let fake = Fake::stateless(&TOOLS).await;
     let mut setup =
-        Setup::default().url("odoo", fake.address, json!({ "labels": ["erp"] })).grant("group:ops", &["label:erp"]);
+        Setup::default().url("odoo", fake.address, &json!({ "labels": ["erp"] })).grant("group:ops", &["label:erp"]);
     let connectors = setup.connectors.clone();
     let grants = std::mem::take(&mut setup.grants);
     setup.grants = grants.clone();
@@ -107,8 +107,8 @@ async fn labels_groups_and_revocation_count_at_once() {
 async fn a_grant_of_another_namespace_reaches_only_its_own_connectors() {
     let fake = Fake::stateless(&["echo"]).await;
     let mut setup = Setup::default()
-        .url("odoo", fake.address, Value::Null)
-        .url("hr", fake.address, Value::Null)
+        .url("odoo", fake.address, &Value::Null)
+        .url("hr", fake.address, &Value::Null)
         .grant("client:agent", &["**"]);
     setup.connectors[1]["metadata"]["namespace"] = json!("team");
     setup.grants[0]["metadata"]["namespace"] = json!("team");
@@ -119,10 +119,10 @@ async fn a_grant_of_another_namespace_reaches_only_its_own_connectors() {
 #[tokio::test]
 async fn of_two_connectors_with_one_id_the_older_is_served() {
     let fake = Fake::stateless(&["echo"]).await;
-    let mut setup = Setup::default().url("young", fake.address, json!({ "id": "ERP" })).url(
+    let mut setup = Setup::default().url("young", fake.address, &json!({ "id": "ERP" })).url(
         "old",
         fake.address,
-        json!({ "id": "erp" }),
+        &json!({ "id": "erp" }),
     );
     setup.connectors[0]["metadata"]["creationTimestamp"] = json!("2026-02-01T00:00:00Z");
     setup.connectors[1]["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");

@@ -250,18 +250,18 @@ fn hash(token: &str) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(token.as_bytes())))
 }
 
-pub(super) fn connector(name: &str, spec: Value) -> Value {
+pub(super) fn connector(name: &str, spec: &Value) -> Value {
     json!({ "apiVersion": "aperium.dev/v1alpha1", "kind": "Connector", "metadata": { "name": name, "namespace": "aperium-system" }, "spec": spec })
 }
 
 impl Setup {
     /// A remote connector that is polled every second.
-    pub(super) fn url(mut self, name: &str, address: SocketAddr, extra: Value) -> Self {
+    pub(super) fn url(mut self, name: &str, address: SocketAddr, extra: &Value) -> Self {
         let mut spec = json!({ "protocol": "mcp", "url": format!("http://{address}/mcp"), "discovery": { "periodSeconds": 1, "timeoutSeconds": 1 } });
         for (field, value) in extra.as_object().into_iter().flatten() {
             spec[field] = value.clone();
         }
-        self.connectors.push(connector(name, spec));
+        self.connectors.push(connector(name, &spec));
         self
     }
 
@@ -269,7 +269,7 @@ impl Setup {
     pub(super) fn service(mut self, name: &str, address: SocketAddr, token: &str) -> Self {
         self.connectors.push(connector(
             name,
-            json!({ "protocol": "mcp", "service": { "module": name }, "discovery": { "periodSeconds": 1, "timeoutSeconds": 1 } }),
+            &json!({ "protocol": "mcp", "service": { "module": name }, "discovery": { "periodSeconds": 1, "timeoutSeconds": 1 } }),
         ));
         let key = ResourceKey { namespace: "aperium-system".into(), name: name.into() };
         let token = ServiceToken::of(TokenSource::fixed(SecretString::from(token.to_owned())));

@@ -25,7 +25,7 @@ async fn streaming(events: &'static [&'static str]) -> Fake {
 }
 
 async fn gateway(fake: &Fake) -> Gateway {
-    Setup::default().url("odoo", fake.address, Value::Null).grant("client:agent", &["**"]).start().await
+    Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await
 }
 
 fn call(meta: &Value, accept: &str) -> axum::extract::Request {

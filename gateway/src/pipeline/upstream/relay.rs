@@ -126,7 +126,7 @@ impl Relay {
                 Ok(self.last(status, outcome))
             }
             Some(Answer::Events(mut events)) => {
-                let reply = self.from_events(&mut events).await;
+                let reply = self.next_event(&mut events).await;
                 if matches!(&reply, Ok(reply) if !reply.last) {
                     self.answer = Some(Answer::Events(events));
                 }
@@ -149,7 +149,7 @@ impl Relay {
         }
     }
 
-    async fn from_events(&mut self, events: &mut SseReader) -> Result<Reply, UpstreamError> {
+    async fn next_event(&mut self, events: &mut SseReader) -> Result<Reply, UpstreamError> {
         loop {
             let data = match timeout_at(self.deadline, events.next()).await {
                 Ok(Ok(Some(data))) => data,
