@@ -45,11 +45,12 @@ pub fn built(name: &str) -> PathBuf {
     path
 }
 
-/// `debug` or `release` inside the target folder: test executables lie in its `deps`.
+/// `debug` or `release` inside the target folder: programs lie in it, test executables in its `deps`.
 #[must_use]
 pub fn profile_folder() -> PathBuf {
-    let test = std::env::current_exe().expect("the running test has a path");
-    test.parent().and_then(Path::parent).expect("a test executable lies in <profile>/deps").to_owned()
+    let running = std::env::current_exe().expect("the running program has a path");
+    let folder = running.parent().expect("a program lies in a folder");
+    if folder.ends_with("deps") { folder.parent().unwrap_or(folder).to_owned() } else { folder.to_owned() }
 }
 
 /// The root of the repository.
