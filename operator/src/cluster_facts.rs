@@ -1,5 +1,6 @@
-//! Nodes, Service ranges and the API server's addresses → the facts that the egress guard needs. Asked at start and
-//! every ten minutes by the leader, published in ConfigMap `aperium-cluster` of every watched namespace: the pods and
+//! Nodes, Service ranges and the API server's addresses → the facts that the egress guard needs.
+//!
+//! Asked at start and every ten minutes by the leader, published in ConfigMap `aperium-cluster` of every watched namespace: the pods and
 //! the gateway mount it and follow it, so that a new node costs nobody a restart.
 //!
 //! Needs a small ClusterRole: nodes and ServiceCIDRs exist only cluster-wide. Without it the ranges stay unknown, and

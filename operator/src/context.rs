@@ -20,7 +20,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The shared half with a client.
-
 pub struct Context {
     /// The API server.
     pub client: Client,

@@ -107,7 +107,7 @@ pub fn of_conditions(old: &[Condition], new: &[Condition]) -> Vec<Notice> {
                 events.push(event(true, &now.reason, "Reconcile", &text));
             }
             (types::ACCEPTED, "True") => {
-                events.push(event(false, "Accepted", "Reconcile", "the Connector is accepted"))
+                events.push(event(false, "Accepted", "Reconcile", "the Connector is accepted"));
             }
             _ => {}
         }

@@ -254,7 +254,7 @@ async fn write(context: &Context, meta: &ObjectMeta, status: &GrantStatus) -> Re
 mod tests {
     use super::*;
 
-    fn grant(namespace: &str, spec: serde_json::Value) -> Grant {
+    fn grant(namespace: &str, spec: &serde_json::Value) -> Grant {
         serde_json::from_value(json!({
             "apiVersion": "aperium.dev/v1alpha1", "kind": "Grant",
             "metadata": {"name": "g", "namespace": namespace, "generation": 3}, "spec": spec,
@@ -278,11 +278,11 @@ mod tests {
     #[test]
     fn in_the_system_namespace_a_grant_reaches_every_namespace_and_elsewhere_its_own() {
         let spec = json!({"subjects": ["*"], "connectors": ["**"]});
-        assert_eq!(of(&grant("sys", spec.clone())).matched_connectors, ["odoo", "odooTest", "slack"]);
-        assert_eq!(of(&grant("team", spec)).matched_connectors, ["odooTest", "slack"]);
+        assert_eq!(of(&grant("sys", &spec)).matched_connectors, ["odoo", "odooTest", "slack"]);
+        assert_eq!(of(&grant("team", &spec)).matched_connectors, ["odooTest", "slack"]);
         let label = json!({"subjects": ["*"], "connectors": ["label:erp"]});
-        assert_eq!(of(&grant("sys", label.clone())).matched_connectors, ["odoo"]);
-        assert!(of(&grant("team", label)).matched_connectors.is_empty());
+        assert_eq!(of(&grant("sys", &label)).matched_connectors, ["odoo"]);
+        assert!(of(&grant("team", &label)).matched_connectors.is_empty());
     }
 
     #[test]
@@ -294,8 +294,8 @@ mod tests {
             json!({"subjects": ["user:a@b.c"], "readMetrics": true}),
             json!({"subjects": ["tenant:acme"], "connectors": ["**"]}),
         ] {
-            assert_eq!(of(&grant("team", spec.clone())).conditions[0].reason, "NotAllowedHere", "{spec}");
-            assert_eq!(of(&grant("sys", spec.clone())).conditions[0].status, "True", "{spec}");
+            assert_eq!(of(&grant("team", &spec)).conditions[0].reason, "NotAllowedHere", "{spec}");
+            assert_eq!(of(&grant("sys", &spec)).conditions[0].status, "True", "{spec}");
         }
     }
 
@@ -303,7 +303,7 @@ mod tests {
     fn deprecated_spellings_are_folded_and_said() {
         let grant = grant(
             "sys",
-            json!({"subjects": ["*"], "mcpTools": ["odoo/search_*"], "mcpResources": ["slack/file:///a"]}),
+            &json!({"subjects": ["*"], "mcpTools": ["odoo/search_*"], "mcpResources": ["slack/file:///a"]}),
         );
         let status = of(&grant);
         assert_eq!(status.matched_connectors, ["odoo", "slack"]);
@@ -314,14 +314,14 @@ mod tests {
 
     #[test]
     fn a_malformed_pattern_is_refused_and_reaches_nothing() {
-        let status = of(&grant("sys", json!({"subjects": ["*"], "connectors": ["**", "odoo/[a]/x"]})));
+        let status = of(&grant("sys", &json!({"subjects": ["*"], "connectors": ["**", "odoo/[a]/x"]})));
         assert_eq!(status.conditions[0].reason, "Invalid");
         assert!(status.matched_connectors.is_empty());
     }
 
     #[test]
     fn a_status_that_says_the_same_is_not_written_again() {
-        let mut grant = grant("sys", json!({"subjects": ["*"], "connectors": ["**"]}));
+        let mut grant = grant("sys", &json!({"subjects": ["*"], "connectors": ["**"]}));
         let status = of(&grant);
         assert!(!unchanged(None, &status));
         grant.status = Some(status.clone());

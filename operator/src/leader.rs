@@ -109,7 +109,7 @@ impl Elector {
         let written = match found {
             None => {
                 let metadata = ObjectMeta { name: Some(self.name.to_owned()), ..ObjectMeta::default() };
-                let lease = Lease { metadata, spec: Some(self.record(None)), ..Lease::default() };
+                let lease = Lease { metadata, spec: Some(self.record(None)) };
                 self.api.create(&params, &lease).await
             }
             Some(mut lease) => {

@@ -14,6 +14,8 @@ pub mod cluster_facts;
 pub mod connector;
 pub mod context;
 pub mod events;
+#[cfg(test)]
+mod fixtures;
 pub mod grant;
 pub mod leader;
 pub mod metrics;

@@ -1,6 +1,7 @@
-//! What a Connector refers to, looked up: rival claims to its id (from the store), and its Secrets (by GET of their
-//! metadata; their content is never read). What was found is remembered, so that a reconcile without news reads
-//! nothing.
+//! What a Connector refers to, looked up: rival claims to its id, and its Secrets.
+//!
+//! Rivals come from the store, Secrets by GET of their metadata; their content is never read. What was found is
+//! remembered, so that a reconcile without news reads nothing.
 
 use crate::context::Context;
 use crate::names::{Names, SHARED_TOKEN_POLICY};
@@ -190,13 +191,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn meta(labels: serde_json::Value) -> ObjectMeta {
+    fn meta(labels: &serde_json::Value) -> ObjectMeta {
         serde_json::from_value(json!({"name": "s", "labels": labels})).unwrap()
     }
 
     #[test]
     fn only_a_secret_with_the_connectors_own_label_is_usable() {
-        let state = |labels| judge(Some(&meta(labels)), "odoo").state;
+        let state = |labels| judge(Some(&meta(&labels)), "odoo").state;
         assert_eq!(state(json!({"connector.aperium.dev/odoo": "true"})), SecretState::Usable);
         assert_eq!(state(json!({"connector.aperium.dev/odoo": "false"})), SecretState::NotPermitted);
         assert_eq!(state(json!({"connector.aperium.dev/slack": "true"})), SecretState::NotPermitted);

@@ -85,8 +85,9 @@ pub(super) async fn ensure(context: &Context, owner: &Owner, name: &str, seen_be
         return Ok(());
     }
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &owner.namespace);
-    if !(seen_before && is_there(&api, owner, name).await?) && !create(context, &api, owner, name).await? {
-        // 409: it was there before us.
+    let there = seen_before && is_there(&api, owner, name).await?;
+    // 409: it was there before us.
+    if !there && !create(context, &api, owner, name).await? {
         is_there(&api, owner, name).await?;
     }
     context.tokens.now(&owner.uid);

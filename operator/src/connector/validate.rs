@@ -153,7 +153,7 @@ pub fn validate<'a>(
     });
     let pod_template = match &service.pod_template {
         None => base,
-        Some(overlay) => pod_template::overlaid(base, overlay)?,
+        Some(overlay) => pod_template::overlaid(&base, overlay)?,
     };
     let uid = connector.metadata.uid.as_deref().unwrap_or_default();
     Ok(ValidatedConnector { name, namespace, uid, id, port, token, spec, service, pod_template })

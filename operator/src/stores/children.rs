@@ -9,8 +9,9 @@ use kube::core::ApiResource;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// The kinds of children that are watched, in the order in which they are applied: what a pod needs comes before
-/// the Deployment. The token Secret is not among them: watching it would need the right to list Secrets.
+/// The kinds of children that are watched, in the order in which they are applied.
+///
+/// What a pod needs comes before the Deployment. The token Secret is not among them: watching it would need the right to list Secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ChildKind {
     /// `v1/ServiceAccount`.

@@ -7,8 +7,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value};
 
-/// Our server-side apply entry of an object, as compact JSON, without the owner references: these hold the owner's
-/// uid and are compared apart, so that the entries of a thousand like objects are equal and can be shared.
+/// Our server-side apply entry of an object, as compact JSON, without the owner references.
+///
+/// These hold the owner's uid and are compared apart, so that the entries of a thousand like objects are equal and can
+/// be shared.
 #[must_use]
 pub fn ours(meta: &ObjectMeta, manager: &str) -> Option<String> {
     let entry = meta.managed_fields.iter().flatten().find(|entry| {
@@ -83,12 +85,12 @@ mod tests {
     fn planned() -> Value {
         json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": "x", "namespace": "ns", "labels": {"a": "1"}, "annotations": {"h": "1"}},
+            "metadata": {"name": "x", "namespace": "ns", "labels": {"a": "1", "b": "2"}, "annotations": {"h": "1"}},
             "spec": {
                 "replicas": 2,
                 "selector": {"matchLabels": {"a": "1"}},
                 "template": {"spec": {
-                    "containers": [{"name": "mcp", "image": "i", "ports": [{"containerPort": 8081, "name": "http"}], "args": ["x"]}],
+                    "containers": [{"name": "mcp", "image": "i", "ports": [{"containerPort": 8081, "name": "http"}], "args": ["x"]}, {"name": "side"}],
                     "volumes": [{"name": "tmp", "emptyDir": {}}],
                 }},
             },
@@ -97,7 +99,7 @@ mod tests {
 
     fn fields() -> Value {
         json!({
-            "f:metadata": {"f:labels": {"f:a": {}}, "f:annotations": {"f:h": {}}},
+            "f:metadata": {"f:labels": {"f:a": {}, "f:b": {}}, "f:annotations": {"f:h": {}}},
             "f:spec": {
                 "f:replicas": {},
                 "f:selector": {},
@@ -105,7 +107,7 @@ mod tests {
                     "f:containers": {"k:{\"name\":\"mcp\"}": {
                         ".": {}, "f:name": {}, "f:image": {}, "f:args": {},
                         "f:ports": {"k:{\"containerPort\":8081,\"protocol\":\"TCP\"}": {".": {}, "f:containerPort": {}, "f:name": {}}},
-                    }},
+                    }, "k:{\"name\":\"side\"}": {".": {}, "f:name": {}}},
                     "f:volumes": {"k:{\"name\":\"tmp\"}": {".": {}, "f:name": {}, "f:emptyDir": {}}},
                 }},
             },

@@ -84,9 +84,9 @@ pub fn base(input: &Input<'_>) -> Value {
 ///
 /// # Errors
 /// [`PodTemplateError`] when the overlay is malformed or what comes out breaks a rule.
-pub fn overlaid(base: Value, overlay: &Value) -> Result<Value, PodTemplateError> {
+pub fn overlaid(base: &Value, overlay: &Value) -> Result<Value, PodTemplateError> {
     let merged = merge::merge(base.clone(), overlay)?;
-    check::check(&base, &merged)?;
+    check::check(base, &merged)?;
     Ok(merged)
 }
 

@@ -39,8 +39,12 @@ fn merged(base: Option<Value>, overlay: &Value, field: &str, depth: usize) -> Re
     }
     match overlay {
         Value::Object(changes) => {
+            let directive = directive(changes)?;
+            if depth > 0 && directive == Some(Directive::Delete) && !field.is_empty() {
+                return Err(PodTemplateError::Malformed(format!("{field}: use null to remove it")));
+            }
             let mut target = match base {
-                Some(Value::Object(members)) if directive(changes)? != Some(Directive::Replace) => members,
+                Some(Value::Object(members)) if directive != Some(Directive::Replace) => members,
                 _ => Map::new(),
             };
             for (name, change) in changes.iter().filter(|(name, _)| *name != "$patch") {
@@ -166,6 +170,7 @@ mod tests {
             json!({"spec": {"containers": [{"image": "nameless"}]}}),
             json!({"spec": {"$retainKeys": ["x"]}}),
             json!({"spec": {"$patch": "explode"}}),
+            json!({"spec": {"nodeSelector": {"$patch": "delete"}}}),
             json!({"x": "y".repeat(65 * 1024)}),
         ] {
             assert!(merge(json!({}), &overlay).is_err(), "{overlay}");
