@@ -35,21 +35,21 @@ impl Target {
     /// The gateway with all functions on: token, 21 grants, request id, metrics, limits, egress guard.
     pub(crate) async fn gateway(upstream: u16) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("manifests.yaml"), manifests(upstream)).expect("the manifests");
-        let hash: String = Sha256::digest(TOKEN).iter().map(|byte| format!("{byte:02x}")).collect();
-        let settings =
-            format!("authentication:\n  staticTokens:\n    - name: bench\n      sha256: [\"sha256:{hash}\"]\n");
+        let [port, in_cluster, admin] = ports::free_many();
+        let settings = settings(upstream, [port, in_cluster, admin]);
         std::fs::write(folder.path().join("settings.yaml"), settings).expect("the settings");
-        let port = ports::free();
+        std::fs::write(folder.path().join("manifests.yaml"), manifests(upstream)).expect("the manifests");
         let mut process = Program::new("gateway", "taskset")
             .args(["-c", "1"])
-            .arg(binaries::aperium())
-            .args(["up", "--listen", &format!("127.0.0.1:{port}")])
-            .arg(folder.path())
+            .arg(binaries::gateway())
+            .args(["--settings", &folder.path().join("settings.yaml").display().to_string()])
+            .args(["--folder", &folder.path().display().to_string()])
             .env("RUST_LOG", "warn")
             .spawn();
+        let probes = format!("http://127.0.0.1:{admin}/readyz");
         wait::until("the gateway has discovered the upstream", Duration::from_secs(20), async || {
-            process.log().contains("20 tools").then_some(())
+            let reply = http_get(&probes).await?;
+            reply.text().contains("\"tools\":20").then_some(())
         })
         .await;
         assert!(process.running(), "{}", process.last_lines());
@@ -86,6 +86,20 @@ impl Target {
     pub(crate) fn resident_mib(&self) -> Option<u64> {
         self.process.as_ref().map(|process| process.resident_bytes() >> 20)
     }
+}
+
+async fn http_get(url: &str) -> Option<aperium_tests::http::Reply> {
+    aperium_tests::http::get(url, &[]).await.ok()
+}
+
+/// One client with a static token; the upstream is the one loopback address that may be reached.
+fn settings(upstream: u16, [public, in_cluster, admin]: [u16; 3]) -> String {
+    let hash: String = Sha256::digest(TOKEN).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!(
+        "listeners: {{public: '127.0.0.1:{public}', inCluster: '127.0.0.1:{in_cluster}', admin: '127.0.0.1:{admin}'}}\n\
+         egress: {{allowHosts: ['127.0.0.1:{upstream}']}}\n\
+         authentication:\n  staticTokens:\n    - name: bench\n      sha256: [\"sha256:{hash}\"]\n"
+    )
 }
 
 /// A connector over the upstream, and 21 grants of which the last opens it.
