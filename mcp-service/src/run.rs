@@ -13,6 +13,9 @@ use crate::config::{ServiceConfig, serve};
 /// Wrong arguments.
 const USAGE: u8 = 2;
 
+/// A service waits for its upstream; more threads would only cost memory on large nodes.
+const MAX_THREADS: usize = 4;
+
 /// Does what the arguments say: 0 after a clean stop, 2 for wrong arguments, 1 for anything else.
 #[must_use]
 pub fn run(args: Args) -> ExitCode {
@@ -37,7 +40,12 @@ fn complain(error: &anyhow::Error, code: u8) -> ExitCode {
 
 fn start(config: ServiceConfig, address: SocketAddr) -> anyhow::Result<()> {
     aperium_platform::telemetry::init().context("the logs")?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .context("the runtime")?;
     runtime.block_on(async {
         let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         let stop = aperium_platform::shutdown::on_signal().context("the signal handlers")?;

@@ -1,5 +1,7 @@
 //! The postgres connector as a whole service against a real PostgreSQL.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 #[path = "postgres/server.rs"]
 mod server;
 #[path = "postgres/service.rs"]

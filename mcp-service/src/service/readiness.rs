@@ -58,8 +58,9 @@ impl Readiness {
 
     /// Records the outcome of a probe; a change is logged once.
     fn record(&self, check: Check) {
-        let before = self.credentials.swap(Arc::new(check.clone()));
-        if *before != check {
+        let check = Arc::new(check);
+        let before = self.credentials.swap(Arc::clone(&check));
+        if before != check {
             if check.ok {
                 tracing::info!(check = "credentials", reason = %check.reason, "the upstream accepts the credentials");
             } else {

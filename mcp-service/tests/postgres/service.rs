@@ -181,18 +181,15 @@ impl Service {
     }
 
     /// Waits until `/readyz` says so, for at most 15 s.
-    #[track_caller]
-    pub(crate) fn until(&self, check: &'static str, reason: &'static str) -> impl Future<Output = (StatusCode, Value)> {
-        async move {
-            let end = Instant::now() + Duration::from_secs(15);
-            loop {
-                let (status, report) = self.send("/readyz", None).await;
-                if report["checks"][check]["reason"] == reason {
-                    return (status, report);
-                }
-                assert!(Instant::now() < end, "still {report}, want {check} {reason}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+    pub(crate) async fn until(&self, check: &'static str, reason: &'static str) -> (StatusCode, Value) {
+        let end = Instant::now() + Duration::from_secs(15);
+        loop {
+            let (status, report) = self.send("/readyz", None).await;
+            if report["checks"][check]["reason"] == reason {
+                return (status, report);
             }
+            assert!(Instant::now() < end, "still {report}, want {check} {reason}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 }

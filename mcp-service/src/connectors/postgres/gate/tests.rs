@@ -89,6 +89,75 @@ fn every_known_attack_is_refused() {
 }
 
 #[test]
+fn a_function_is_found_wherever_an_expression_can_stand() {
+    for shape in [
+        "select F",
+        "select (F).x",
+        "select F::text",
+        "select cast(F as text)",
+        "select F collate \"C\"",
+        "select F is null",
+        "select not F",
+        "select a[F] from t",
+        "select array[F]",
+        "select row(F, 1)",
+        "select extract(epoch from F)",
+        "select position('a' in F)",
+        "select substring(F from 1 for 2)",
+        "select trim(both F from 'x')",
+        "select overlay(F placing 'x' from 1)",
+        "select a between F and 'z' from t",
+        "select a in ('x', F) from t",
+        "select a in (select F) from t",
+        "select a = any (array[F]) from t",
+        "select a like F from t",
+        "select exists (select F)",
+        "select case F when 'a' then 1 end",
+        "select case when a = F then 1 else 2 end from t",
+        "select case when true then 1 else F end",
+        "select count(*) filter (where F = 'a') from t",
+        "select sum(a) over (partition by F) from t",
+        "select sum(a) over (order by F) from t",
+        "select sum(a) over w from t window w as (partition by F)",
+        "select string_agg(a, F order by a) from t",
+        "select string_agg(a, ',' order by F) from t",
+        "select percentile_cont(0.5) within group (order by F) from t",
+        "select distinct on (F) a from t",
+        "select a from t where F = 'a'",
+        "select a from t group by F",
+        "select a from t group by a having F = 'a'",
+        "select a from t order by F",
+        "select a from t limit length(F)",
+        "select a from t offset length(F)",
+        "select * from t join u on t.a = F",
+        "select * from t, lateral (select F) x",
+        "select * from t tablesample system (length(F))",
+        "select * from unnest(array[F]) x",
+        "select * from generate_series(1, length(F))",
+        "select * from json_table(F, '$[*]' columns (a int path '$.a')) x",
+        "with x as (select F) select * from x",
+        "with recursive x as (select 1 union all select length(F) from x) select * from x",
+        "values (F)",
+        "select 1 union all select length(F)",
+        "select coalesce(nullif(upper(F), ''), 'a')",
+        "select 'a' || F",
+        "select -length(F)",
+        "explain select F",
+        "explain analyze select F",
+    ] {
+        let sql = shape.replace('F', "pg_read_file('/etc/passwd')");
+        assert!(read_only(&sql, &open()).is_err(), "{sql}");
+        // The shape itself is fine, so it was the function that was found.
+        let harmless = shape.replace('F', "lower('/etc/passwd')");
+        if let Err(error) = read_only(&harmless, &open()) {
+            panic!("{harmless}: {error}");
+        }
+        let relation = shape.replace('F', "(select max(name) from secret.salaries)");
+        assert!(read_only(&relation, &only_app()).is_err(), "{relation}");
+    }
+}
+
+#[test]
 fn analytical_queries_pass() {
     for sql in [
         "select 1",
