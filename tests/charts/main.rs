@@ -14,6 +14,7 @@
 
 mod examples;
 mod generated;
+mod install;
 mod network;
 mod policy;
 mod rbac;

@@ -127,6 +127,7 @@ fn the_operator_may_look_after_children_and_make_but_not_list_secrets() {
         "aperium.dev/grants/status: patch".to_owned(),
         format!("apps/deployments: {children}"),
         format!("autoscaling/horizontalpodautoscalers: {children}"),
+        "core/configmaps[\"aperium-cluster\"]: get create patch".to_owned(),
         "core/configmaps[\"aperium-mcp-routing\"]: get list watch create patch".to_owned(),
         "core/secrets: get create".to_owned(),
         format!("core/serviceaccounts: {children}"),
@@ -137,6 +138,14 @@ fn the_operator_may_look_after_children_and_make_but_not_list_secrets() {
         format!("policy/poddisruptionbudgets: {children}"),
     ];
     assert_eq!(rights(render::find(objects, "Role", "aperium-operator")), expected.into());
+    let facts = [
+        "core/nodes: list",
+        "core/services[\"kubernetes\"]: get",
+        "discovery.k8s.io/endpointslices[\"kubernetes\"]: get",
+        "networking.k8s.io/servicecidrs: list",
+    ];
+    let role = render::find(objects, "ClusterRole", "aperium-operator-facts-aperium-system");
+    assert_eq!(rights(role), facts.map(str::to_owned).into());
 }
 
 #[test]
@@ -153,14 +162,19 @@ fn each_leads_by_its_own_lease_in_its_own_namespace() {
 }
 
 #[test]
-fn cluster_wide_rights_are_token_reviews_and_the_aggregated_roles_only() {
+fn cluster_wide_rights_are_token_reviews_the_clusters_ranges_and_the_aggregated_roles_only() {
     for (name, objects) in render::all() {
         let subjects: Vec<String> = render::of_kind(&objects, "ClusterRoleBinding")
             .map(|binding| text(&binding["metadata"]["name"]).to_owned())
             .collect();
-        let known = vec!["aperium-gateway-tokenreview-aperium-system".to_owned()];
-        let without_reviews = name.starts_with("static-tokens");
-        assert_eq!(subjects, if without_reviews { Vec::new() } else { known }, "{name}");
+        let mut known = Vec::new();
+        if !name.starts_with("static-tokens") {
+            known.push("aperium-gateway-tokenreview-aperium-system".to_owned());
+        }
+        if !name.starts_with("egress") {
+            known.push("aperium-operator-facts-aperium-system".to_owned()); // its ranges are in the settings
+        }
+        assert_eq!(subjects, known, "{name}");
     }
 }
 
