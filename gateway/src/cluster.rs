@@ -4,7 +4,7 @@
 use crate::discovery::Events;
 use crate::state::State;
 use std::sync::Arc;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +32,7 @@ impl Cluster {
         self,
         state: Arc<State>,
         events: Events,
-        changed: Arc<Notify>,
+        snapshots: watch::Receiver<()>,
         shutdown: CancellationToken,
     ) {
         let Self { client, namespaces, replica, system_namespace } = self;
@@ -40,7 +40,7 @@ impl Cluster {
         let (leading, leads) = watch::channel(false);
         let lease = lease::Lease::new(client.clone(), &system_namespace, replica);
         let reporter =
-            report::Reporter { client: client.clone(), state, connectors: seen, leads, changed, system_namespace };
+            report::Reporter { client: client.clone(), state, connectors: seen, leads, snapshots, system_namespace };
         let watcher = watcher::Watcher::new(client, namespaces, events, connectors);
         let mut tasks = JoinSet::new();
         tasks.spawn(watcher.run());

@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -85,7 +85,7 @@ pub(crate) struct Manager {
     catalog: Arc<Catalog>,
     slots: BTreeMap<ResourceKey, Slot>,
     epoch: u64,
-    changed: Arc<Notify>,
+    changed: watch::Sender<()>,
 }
 
 /// One connector that is served.
@@ -110,13 +110,13 @@ enum LinkSource {
 }
 
 impl Manager {
-    /// A manager with the given settings and no resources. `changed` is notified after every new Snapshot.
+    /// A manager with the given settings and no resources. `changed` is told of every new Snapshot.
     pub(crate) fn new(
         state: Arc<State>,
         own: Own,
         settings: Arc<Settings>,
         events: Events,
-        changed: Arc<Notify>,
+        changed: watch::Sender<()>,
     ) -> Self {
         let external = external(&settings);
         let catalog = Arc::clone(&state.snapshot.load().catalog);
@@ -323,7 +323,7 @@ impl Manager {
         if self.resources.is_some() {
             self.state.loaded.store(true, Ordering::Release);
         }
-        self.changed.notify_waiters();
+        self.changed.send_replace(());
     }
 }
 

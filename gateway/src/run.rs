@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -59,14 +59,14 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         reviewer,
         loaded: AtomicBool::new(false),
     });
-    let changed = Arc::new(Notify::new());
+    let (changed, snapshots) = watch::channel(());
     let (events, receiver) = mpsc::channel(256);
     let manager = Manager::new(
         Arc::clone(&state),
         config.own.clone(),
         Arc::clone(&settings),
         events.clone(),
-        Arc::clone(&changed),
+        changed,
     );
     let mut tasks = JoinSet::new();
     tasks.spawn(manager.run(receiver, shutdown.clone()));
@@ -81,12 +81,16 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         CatalogSource::Cluster { client, namespaces, replica } => {
             let cluster =
                 crate::cluster::Cluster { client, namespaces, replica, system_namespace: config.own.namespace.clone() };
-            tasks.spawn(cluster.run(Arc::clone(&state), events, changed, shutdown.clone()));
+            tasks.spawn(cluster.run(Arc::clone(&state), events, snapshots, shutdown.clone()));
         }
     }
     let served = serve_all(config.listeners, &state, &settings, shutdown.clone()).await;
     shutdown.cancel();
-    tasks.shutdown().await;
+    // They have heard it; the Lease is given back so that no other replica has to wait for its end.
+    let ended = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(Duration::from_secs(5), ended).await.is_err() {
+        tracing::warn!("some tasks did not end in time");
+    }
     served.map_err(RunError::from)
 }
 

@@ -12,7 +12,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// Our field manager.
 const MANAGER: &str = "aperium-gateway";
@@ -28,7 +28,7 @@ pub(super) struct Reporter {
     pub(super) state: Arc<State>,
     pub(super) connectors: watch::Receiver<Vec<Arc<Connector>>>,
     pub(super) leads: watch::Receiver<bool>,
-    pub(super) changed: Arc<Notify>,
+    pub(super) snapshots: watch::Receiver<()>,
     pub(super) system_namespace: String,
 }
 
@@ -41,7 +41,7 @@ impl Reporter {
             }
             tokio::time::sleep(ROUND).await;
             let woken = tokio::select! {
-                () = self.changed.notified() => Ok(()),
+                changed = self.snapshots.changed() => changed,
                 changed = self.leads.changed() => changed,
                 changed = self.connectors.changed() => changed,
                 () = tokio::time::sleep(QUIET) => Ok(()),

@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -206,7 +206,7 @@ pub(super) struct Gateway {
     pub(super) router: Router,
     pub(super) admin: Router,
     events: Events,
-    changed: Arc<Notify>,
+    snapshots: watch::Receiver<()>,
     stop: CancellationToken,
 }
 
@@ -304,10 +304,10 @@ impl Setup {
             loaded: AtomicBool::new(false),
         });
         let (events, receiver) = mpsc::channel(64);
-        let (changed, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-        let manager = Manager::new(Arc::clone(&state), own, settings, events.clone(), Arc::clone(&changed));
+        let ((changed, snapshots), stop) = (watch::channel(()), CancellationToken::new());
+        let manager = Manager::new(Arc::clone(&state), own, settings, events.clone(), changed);
         tokio::spawn(manager.run(receiver, stop.clone()));
-        let gateway = Gateway { router: app::public(&state), admin: app::admin(&state), state, events, changed, stop };
+        let gateway = Gateway { router: app::public(&state), admin: app::admin(&state), state, events, snapshots, stop };
         gateway.tell(Event::Placements(self.services)).await;
         gateway.resources(&self.connectors, &self.grants).await;
         gateway
@@ -335,15 +335,14 @@ impl Gateway {
 
     /// Waits until the Snapshot is as it should be.
     pub(super) async fn until(&self, good: impl Fn(&Snapshot) -> bool) {
+        let mut snapshots = self.snapshots.clone();
         let wait = async {
             loop {
-                let changed = self.changed.notified();
-                tokio::pin!(changed);
-                changed.as_mut().enable();
+                snapshots.borrow_and_update();
                 if good(&self.state.snapshot.load()) {
                     return;
                 }
-                changed.await;
+                snapshots.changed().await.unwrap();
             }
         };
         tokio::time::timeout(Duration::from_secs(10), wait)
