@@ -68,7 +68,7 @@ images: build ## OCI archives of our images, without a container registry
 # === speed ===
 
 bench: ## the gateway beside a direct call and nginx, ratios in one run
-	cargo build --locked --release --package aperium-cli --package aperium-tests --bins
+	cargo build --locked --release --package aperium-gateway --package aperium-tests --bins
 	taskset -c 0 $(release)/bench-gateway
 
 bench-operator: ## time to the last child for 1, 100 and 1000 Connectors, beside a bare client

@@ -59,6 +59,9 @@ pub enum FactsError {
 /// Asks and publishes once, and notes in the settings' completion whether the ranges are known. Called before the first
 /// reconcile, so that a restart finds what it left.
 pub async fn refresh(context: &Context, fixed: &Fixed) -> Duration {
+    if context.names.load().settings.egress.cluster_ranges.is_some() {
+        return PERIOD; // the settings know, and the ClusterRole need not be there
+    }
     match tokio::time::timeout(LIMIT, ask(context)).await.unwrap_or(Err(FactsError::Timeout)) {
         Ok(facts) => {
             let known = facts.cluster_ranges.is_some();

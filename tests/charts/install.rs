@@ -134,8 +134,10 @@ fn rights(cluster: &Cluster) {
             );
         }
         assert!(!may(who, "get", &["secrets", "--namespace=kube-system"]), "{who} reads Secrets elsewhere");
-        assert!(!may(who, "get", &["nodes"]), "{who} reads nodes");
+        assert!(!may(who, "patch", &["nodes"]), "{who} changes nodes");
     }
+    assert!(may("aperium-operator", "list", &["nodes"]) && !may("aperium-gateway", "list", &["nodes"]));
+    assert!(!may("aperium-operator", "get", &["services/other", "--namespace=default"]));
     assert!(!in_namespace("aperium-gateway", "create", "secrets"));
     assert!(!in_namespace("aperium-gateway", "create", "deployments.apps"));
     assert!(!in_namespace("aperium-operator", "create", "tokenreviews.authentication.k8s.io"));

@@ -128,6 +128,7 @@ fn the_operator_may_look_after_children_and_make_but_not_list_secrets() {
         format!("apps/deployments: {children}"),
         format!("autoscaling/horizontalpodautoscalers: {children}"),
         "core/configmaps[\"aperium-cluster\"]: get create patch".to_owned(),
+        "core/configmaps[\"aperium-cluster\"]: get create patch".to_owned(),
         "core/configmaps[\"aperium-mcp-routing\"]: get list watch create patch".to_owned(),
         "core/secrets: get create".to_owned(),
         format!("core/serviceaccounts: {children}"),
@@ -162,20 +163,26 @@ fn each_leads_by_its_own_lease_in_its_own_namespace() {
 }
 
 #[test]
-fn cluster_wide_rights_are_token_reviews_the_clusters_ranges_and_the_aggregated_roles_only() {
+fn cluster_wide_rights_are_token_reviews_and_the_ranges_of_the_cluster() {
+    let (reviews, facts) = ("aperium-gateway-tokenreview-aperium-system", "aperium-operator-facts-aperium-system");
     for (name, objects) in render::all() {
-        let subjects: Vec<String> = render::of_kind(&objects, "ClusterRoleBinding")
-            .map(|binding| text(&binding["metadata"]["name"]).to_owned())
-            .collect();
-        let mut known = Vec::new();
-        if !name.starts_with("static-tokens") {
-            known.push("aperium-gateway-tokenreview-aperium-system".to_owned());
-        }
-        if !name.starts_with("egress") {
-            known.push("aperium-operator-facts-aperium-system".to_owned()); // its ranges are in the settings
-        }
-        assert_eq!(subjects, known, "{name}");
+        let bound: BTreeSet<&str> =
+            render::of_kind(&objects, "ClusterRoleBinding").map(|binding| text(&binding["metadata"]["name"])).collect();
+        let expected = match name.as_str() {
+            "static-tokens-values" => [facts].into(),
+            // The settings name the ranges: nobody need ask.
+            "egress-values" => [reviews].into(),
+            _ => [facts, reviews].into(),
+        };
+        assert_eq!(bound, expected, "{name}");
     }
+    let expected = [
+        "core/nodes: list",
+        "core/services[\"kubernetes\"]: get",
+        "discovery.k8s.io/endpointslices[\"kubernetes\"]: get",
+        "networking.k8s.io/servicecidrs: list",
+    ];
+    assert_eq!(rights(render::find(render::defaults(), "ClusterRole", facts)), expected.map(str::to_owned).into());
 }
 
 #[test]

@@ -47,7 +47,9 @@ fn workload(objects: &[Value], deployment: &Value, faults: &mut Vec<String>) {
     }
     for volume in pod["spec"]["volumes"].as_array().into_iter().flatten() {
         let map = &volume["configMap"]["name"];
-        if !map.is_null() && !of_kind(objects, "ConfigMap").any(|known| known["metadata"]["name"] == *map) {
+        // An optional one may come later, from whoever makes it while running.
+        let needed = !map.is_null() && volume["configMap"]["optional"] != true;
+        if needed && !of_kind(objects, "ConfigMap").any(|known| known["metadata"]["name"] == *map) {
             faults.push(format!("Deployment {name}: ConfigMap {map} is not made"));
         }
         if !volume["secret"].is_null() && volume["secret"]["optional"] != true {

@@ -3,8 +3,10 @@
 use crate::{policy, relations, render, strict};
 use aperium_crds::Settings;
 use aperium_operator::args::Args;
+use aperium_tests::binaries;
 use clap::Parser;
 use serde_json::{Value, json};
+use std::process::Command;
 
 /// Labels of every object (`app.kubernetes.io/…`).
 const LABELS: [&str; 6] = ["name", "instance", "version", "component", "part-of", "managed-by"];
@@ -108,6 +110,21 @@ fn the_operator_takes_the_arguments_that_it_is_given() {
     }
 }
 
+/// The built programs themselves: what they do not know they refuse before they come to `--help`.
+#[test]
+fn the_programs_know_every_argument_that_they_are_given() {
+    for (name, objects) in render::all() {
+        for (part, program) in [("aperium-operator", binaries::operator()), ("aperium-gateway", binaries::gateway())] {
+            let container = &render::find(&objects, "Deployment", part)["spec"]["template"]["spec"]["containers"][0];
+            let args = container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap());
+            let run = Command::new(program).args(args).arg("--help").output().unwrap();
+            assert!(run.status.success(), "{name}: {part}: {}", String::from_utf8_lossy(&run.stderr));
+        }
+    }
+    let refused = Command::new(binaries::gateway()).args(["--no-such-argument", "--help"]).output().unwrap();
+    assert!(!refused.status.success(), "an argument that is not known must show");
+}
+
 #[test]
 fn the_in_cluster_port_never_leaves_the_cluster() {
     for (name, objects) in render::all() {
@@ -147,7 +164,9 @@ fn each_feature_changes_what_it_says() {
     let tokens = with("static-tokens");
     let volumes = &render::find(&tokens, "Deployment", "aperium-gateway")["spec"]["template"]["spec"]["volumes"];
     assert!(volumes.as_array().unwrap().iter().any(|volume| volume["secret"]["secretName"] == "platform-clients"));
-    assert_eq!(render::of_kind(&tokens, "ClusterRole").count(), 0);
+    let reviews = |role: &&Value| role["metadata"]["name"].as_str().is_some_and(|name| name.contains("tokenreview"));
+    assert_eq!(render::of_kind(&tokens, "ClusterRole").filter(reviews).count(), 0);
+    assert_eq!(render::of_kind(&ha, "ClusterRole").filter(reviews).count(), 1);
 
     let monitoring = with("monitoring");
     let monitors: Vec<&Value> = render::of_kind(&monitoring, "PodMonitor").collect();

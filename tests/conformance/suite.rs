@@ -51,7 +51,8 @@ impl Suite {
         let folder = tempfile::tempdir().expect("a folder");
         let baseline = folder.path().join("baseline.yaml");
         let server: String = known[revision.name()].iter().map(|name| format!("{name}, ")).collect();
-        std::fs::write(&baseline, format!("server: [{}]\n", server.trim_end_matches(", "))).expect("the baseline is written");
+        std::fs::write(&baseline, format!("server: [{}]\n", server.trim_end_matches(", ")))
+            .expect("the baseline is written");
         let baseline = baseline.to_str().expect("a path in UTF-8");
         self.run(&["server", "--url", url, "--requirements", revision.name(), "--expected-failures", baseline]).await;
     }

@@ -58,7 +58,10 @@ fn the_curl_of_the_documentation_lists_the_tools_as_written() {
     );
     let answer: serde_json::Value = serde_json::from_str(&bash(&curl)).expect("JSON");
     let tools = answer["result"]["tools"].as_array().expect("a tools array");
-    assert!(tools.iter().all(|tool| tool["name"].as_str().is_some_and(|name| name.starts_with("gcsdatalake_"))), "{answer}");
+    assert!(
+        tools.iter().all(|tool| tool["name"].as_str().is_some_and(|name| name.starts_with("gcsdatalake_"))),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -66,9 +69,12 @@ async fn a_web_page_cannot_use_it() {
     let (_process, port) = example();
     let url = format!("http://127.0.0.1:{port}/v1/mcp");
     let list = serde_json::json!({"jsonrpc": "2.0", "method": "tools/list", "id": 1});
-    for (name, value) in
-        [("host", "evil.example"), ("origin", "http://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")]
-    {
+    for (name, value) in [
+        ("host", "evil.example"),
+        ("origin", "http://evil.example"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+    ] {
         let reply = http::post_json(&url, &[(name, value)], &list).await.expect("an answer");
         assert_eq!(reply.status, 403, "{name}: {value}: {}", reply.text());
     }
@@ -109,9 +115,18 @@ fn refusal(folder: &Path, port: u16) -> String {
 fn what_is_wrong_is_said_in_one_line() {
     for (manifest, wanted) in [
         ("kind: [", "bad.yaml"),
-        (&*format!("{CONNECTOR}metadata: {{name: a}}\nspec: {{protocol: mcp, url: 'http://up', urll: x}}\n"), "spec.urll: unknown field"),
-        (&*format!("{CONNECTOR}metadata: {{name: a}}\nspec: {{protocol: mcp}}\n"), "exactly one of `url` and `service`"),
-        (&*format!("{CONNECTOR}metadata: {{name: a}}\nspec: {{protocol: mcp, service: {{module: nothing}}}}\n"), "nothing"),
+        (
+            &*format!("{CONNECTOR}metadata: {{name: a}}\nspec: {{protocol: mcp, url: 'http://up', urll: x}}\n"),
+            "spec.urll: unknown field",
+        ),
+        (
+            &*format!("{CONNECTOR}metadata: {{name: a}}\nspec: {{protocol: mcp}}\n"),
+            "exactly one of `url` and `service`",
+        ),
+        (
+            &*format!("{CONNECTOR}metadata: {{name: a}}\nspec: {{protocol: mcp, service: {{module: nothing}}}}\n"),
+            "nothing",
+        ),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n", "Pod"),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
