@@ -30,8 +30,13 @@ pub struct GatewayConfig {
 pub enum SettingsSource {
     /// These, for good.
     Fixed(Box<Settings>),
-    /// A file that is read again when it changes. A bad file at the start is an error; later the old settings stay.
-    File(PathBuf),
+    /// Files that are read again when they change. A bad file at the start is an error; later the old settings stay.
+    File {
+        /// The settings file.
+        settings: PathBuf,
+        /// The facts of the cluster, which complete the egress rules; the file may be missing.
+        facts: Option<PathBuf>,
+    },
 }
 
 /// Where Connectors and Grants come from.

@@ -61,13 +61,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     });
     let (changed, snapshots) = watch::channel(());
     let (events, receiver) = mpsc::channel(256);
-    let manager = Manager::new(
-        Arc::clone(&state),
-        config.own.clone(),
-        Arc::clone(&settings),
-        events.clone(),
-        changed,
-    );
+    let manager = Manager::new(Arc::clone(&state), config.own.clone(), Arc::clone(&settings), events.clone(), changed);
     let mut tasks = JoinSet::new();
     tasks.spawn(manager.run(receiver, shutdown.clone()));
     if !matches!(config.settings, SettingsSource::Fixed(_)) || config.tokens_dir.is_some() {

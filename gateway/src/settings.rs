@@ -67,6 +67,7 @@ pub(crate) struct Watcher {
     settings: Arc<Settings>,
     tokens: TokenFiles,
     last_text: Option<String>,
+    last_problem: Option<String>,
 }
 
 impl Watcher {
@@ -77,7 +78,7 @@ impl Watcher {
         settings: Settings,
         tokens: TokenFiles,
     ) -> Self {
-        Self { source, tokens_dir, settings: Arc::new(settings), tokens, last_text: None }
+        Self { source, tokens_dir, settings: Arc::new(settings), tokens, last_text: None, last_problem: None }
     }
 
     /// Tells what has changed until the token is cancelled.
@@ -95,11 +96,18 @@ impl Watcher {
                     tracing::info!("settings taken over");
                 }
                 Ok(false) => {}
-                Err(error) => {
-                    metrics.reload_failed();
-                    tracing::error!(%error, "new settings are not taken over: the old ones stay");
-                }
+                Err(error) => self.report(&error, &metrics),
             }
+        }
+    }
+
+    /// A problem that lasts is reported once.
+    fn report(&mut self, error: &SettingsFileError, metrics: &Metrics) {
+        let problem = error.to_string();
+        if self.last_problem.as_ref() != Some(&problem) {
+            metrics.reload_failed();
+            tracing::error!(problem, "new settings are not taken over: the old ones stay");
+            self.last_problem = Some(problem);
         }
     }
 
@@ -108,6 +116,7 @@ impl Watcher {
         let before = (Arc::clone(&self.settings), self.tokens.clone());
         if let SettingsSource::File(path) = &self.source {
             let text = text(path)?;
+            self.last_problem = None;
             if self.last_text.as_deref() != Some(text.as_str()) {
                 let parsed = parse(path, &text);
                 self.last_text = Some(text);

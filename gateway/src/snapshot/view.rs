@@ -34,12 +34,19 @@ impl Identity {
     }
 }
 
-/// The views of one Snapshot.
+/// The views of one Snapshot. Callers with the same grants share all that follows from them.
 #[derive(Debug, Default)]
-pub(super) struct Views(RwLock<HashMap<Box<str>, Option<Arc<View>>>>);
+pub(super) struct Views(RwLock<Known>);
 
-/// More callers than this, and their views are worked out anew: a bound, not a tuning knob.
-const MAX_VIEWS: usize = 4096;
+#[derive(Debug, Default)]
+struct Known {
+    by_caller: HashMap<Box<str>, Option<Arc<View>>>,
+    by_grants: HashMap<Box<[u32]>, Arc<Decisions>>,
+}
+
+/// More than these, and they are worked out anew: bounds on memory, not tuning knobs.
+const MAX_CALLERS: usize = 16_384;
+const MAX_DECISIONS: usize = 1024;
 
 impl Views {
     pub(super) fn of(
@@ -48,15 +55,23 @@ impl Views {
         grants: &Arc<[GrantRule]>,
         connectors: usize,
     ) -> Result<Arc<View>, NoGrant> {
-        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&identity.key) {
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).by_caller.get(&identity.key) {
             return known.clone().ok_or(NoGrant);
         }
-        let view = View::new(Arc::clone(identity), Arc::clone(grants), connectors).map(Arc::new);
-        let mut views = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if views.len() >= MAX_VIEWS {
-            views.clear();
+        let is_callers = |rule: &GrantRule| rule.subjects.iter().any(|subject| subject.is(&identity.caller));
+        let matching: Box<[u32]> =
+            (0u32..).zip(grants.iter()).filter(|(_, rule)| is_callers(rule)).map(|(position, _)| position).collect();
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.by_caller.len() >= MAX_CALLERS || known.by_grants.len() >= MAX_DECISIONS {
+            *known = Known::default();
         }
-        views.entry(identity.key.clone()).or_insert(view).clone().ok_or(NoGrant)
+        let view = (!matching.is_empty()).then(|| {
+            let fresh = || Arc::new(Decisions::new(&matching, grants, connectors));
+            let decisions = Arc::clone(known.by_grants.entry(matching.clone()).or_insert_with(fresh));
+            Arc::new(View { identity: Arc::clone(identity), decisions })
+        });
+        known.by_caller.insert(identity.key.clone(), view.clone());
+        view.ok_or(NoGrant)
     }
 }
 
@@ -64,9 +79,15 @@ impl Views {
 #[derive(Debug)]
 pub(crate) struct View {
     identity: Arc<Identity>,
+    decisions: Arc<Decisions>,
+}
+
+/// What follows from a set of grants, each decision taken when it is first asked for.
+#[derive(Debug)]
+struct Decisions {
     grants: Arc<[GrantRule]>,
     /// The grants whose subjects match the caller.
-    matching: Vec<u32>,
+    matching: Box<[u32]>,
     /// Per connector.
     connectors: Box<[ConnectorView]>,
     aggregate: OnceLock<Bytes>,
@@ -84,15 +105,18 @@ const DENIED: u32 = 1;
 /// Plus the position of the grant.
 const ALLOWED: u32 = 2;
 
-impl View {
-    fn new(identity: Arc<Identity>, grants: Arc<[GrantRule]>, connectors: usize) -> Option<Self> {
-        let is_callers = |rule: &GrantRule| rule.subjects.iter().any(|subject| subject.is(&identity.caller));
-        let matching: Vec<u32> =
-            (0u32..).zip(grants.iter()).filter(|(_, rule)| is_callers(rule)).map(|(position, _)| position).collect();
-        let connectors = std::iter::repeat_with(ConnectorView::default).take(connectors).collect();
-        (!matching.is_empty()).then(|| Self { identity, grants, matching, connectors, aggregate: OnceLock::new() })
+impl Decisions {
+    fn new(matching: &[u32], grants: &Arc<[GrantRule]>, connectors: usize) -> Self {
+        Self {
+            grants: Arc::clone(grants),
+            matching: matching.into(),
+            connectors: std::iter::repeat_with(ConnectorView::default).take(connectors).collect(),
+            aggregate: OnceLock::new(),
+        }
     }
+}
 
+impl View {
     /// The caller.
     pub(crate) fn identity(&self) -> &Arc<Identity> {
         &self.identity
@@ -101,12 +125,13 @@ impl View {
     /// Whether any grant of the caller is about the connector.
     pub(crate) fn concerns(&self, position: usize, entry: &Entry) -> bool {
         let decide = || self.caller_grants().is_ok_and(|grants| grants.concern(entry.granted()));
-        self.connectors.get(position).is_some_and(|view| *view.concerned.get_or_init(decide))
+        self.decisions.connectors.get(position).is_some_and(|view| *view.concerned.get_or_init(decide))
     }
 
     /// The position of the grant that allows the tool, if one does.
     pub(crate) fn allowing(&self, position: usize, entry: &Entry, tool: usize) -> Option<u32> {
         let decided = self
+            .decisions
             .connectors
             .get(position)?
             .decided
@@ -131,20 +156,21 @@ impl View {
 
     /// The name of a grant, for logs and audit.
     pub(crate) fn grant_name(&self, grant: u32) -> &str {
-        self.grants.get(grant as usize).map_or("", |rule| &rule.name)
+        self.decisions.grants.get(grant as usize).map_or("", |rule| &rule.name)
     }
 
     fn decide(&self, entry: &Entry, tool: &str) -> Option<u32> {
         let grants = self.caller_grants().ok()?;
         let allowing = grants.allowing(entry.granted(), Category::Tools, tool)?;
-        self.matching
+        self.decisions
+            .matching
             .iter()
             .copied()
-            .find(|at| self.grants.get(*at as usize).is_some_and(|rule| std::ptr::eq(rule, allowing)))
+            .find(|at| self.decisions.grants.get(*at as usize).is_some_and(|rule| std::ptr::eq(rule, allowing)))
     }
 
     fn caller_grants(&self) -> Result<CallerGrants<'_>, NoGrant> {
-        let rules = self.matching.iter().filter_map(|at| self.grants.get(*at as usize));
+        let rules = self.decisions.matching.iter().filter_map(|at| self.decisions.grants.get(*at as usize));
         CallerGrants::of(&self.identity.caller, rules)
     }
 
@@ -153,12 +179,12 @@ impl View {
     pub(crate) fn list(&self, snapshot: &Snapshot, only: Option<usize>) -> Bytes {
         match only {
             Some(position) => {
-                let Some(view) = self.connectors.get(position) else { return Bytes::new() };
+                let Some(view) = self.decisions.connectors.get(position) else { return Bytes::new() };
                 view.list.get_or_init(|| self.join(snapshot, &[position], false)).clone()
             }
             None => {
-                let all: Vec<usize> = (0..self.connectors.len()).collect();
-                self.aggregate.get_or_init(|| self.join(snapshot, &all, true)).clone()
+                let all: Vec<usize> = (0..self.decisions.connectors.len()).collect();
+                self.decisions.aggregate.get_or_init(|| self.join(snapshot, &all, true)).clone()
             }
         }
     }

@@ -307,7 +307,8 @@ impl Setup {
         let ((changed, snapshots), stop) = (watch::channel(()), CancellationToken::new());
         let manager = Manager::new(Arc::clone(&state), own, settings, events.clone(), changed);
         tokio::spawn(manager.run(receiver, stop.clone()));
-        let gateway = Gateway { router: app::public(&state), admin: app::admin(&state), state, events, snapshots, stop };
+        let gateway =
+            Gateway { router: app::public(&state), admin: app::admin(&state), state, events, snapshots, stop };
         gateway.tell(Event::Placements(self.services)).await;
         gateway.resources(&self.connectors, &self.grants).await;
         gateway

@@ -173,3 +173,51 @@ async fn a_caller_who_leaves_a_stream_cancels_it_at_a_legacy_upstream() {
     let id = fake.last("tools/call").json()["id"].clone();
     assert_eq!(fake.last("notifications/cancelled").json()["params"]["requestId"], id);
 }
+
+#[tokio::test]
+async fn asking_for_the_next_message_may_be_given_up_and_repeated() {
+    use crate::era::Era;
+    use crate::pipeline::upstream::{Along, Limits, Upstream, link::Link, relay};
+    let fake = Fake::start(|seen: Seen| async move {
+        if seen.json()["method"] != "tools/call" {
+            return stateless(&seen, &json!([]));
+        }
+        let done = DONE.replace("ID", &seen.json()["id"].to_string());
+        let (first, second) = done.split_at(20);
+        let parts = [Bytes::from(first.to_owned()), Bytes::from(second.to_owned())];
+        let late = futures::stream::iter(parts).then(|part| async move {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            Ok::<_, std::io::Error>(part)
+        });
+        let mut response = Response::new(Body::from_stream(late));
+        response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+        response
+    })
+    .await;
+    let link = Link::Service {
+        client: aperium_platform::egress::ClusterClient::new(),
+        endpoint: aperium_platform::egress::ClusterEndpoint::local(fake.address).unwrap(),
+        credential: crate::pipeline::credential::Credential::Nothing,
+    };
+    let upstream = Upstream::new(link, Limits { max_answer: 10_000, max_tools: 10 });
+    let params = crate::raw::RawObject::parse(r#"{"name":"work"}"#).unwrap();
+    let id: Box<serde_json::value::RawValue> = serde_json::from_str("7").unwrap();
+    let call = relay::Call {
+        tool: "work",
+        params: &params,
+        id: &id,
+        era: Era::Legacy,
+        along: Along::default(),
+        timeout: Duration::from_secs(5),
+    };
+    let mut relay = relay::send(&upstream, &call).await.unwrap();
+    let mut given_up = 0;
+    let reply = loop {
+        match tokio::time::timeout(Duration::from_millis(20), relay.next()).await {
+            Ok(reply) => break reply.unwrap(),
+            Err(_) => given_up += 1,
+        }
+    };
+    assert!(given_up > 2 && reply.last);
+    assert_eq!(String::from_utf8(reply.body).unwrap(), r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#);
+}

@@ -232,7 +232,7 @@ impl Record {
             let reason = error.reason();
             tracing::warn!(request_id, connector, tool, %caller, grant, outcome, took_ms, reason, %error, "tool call failed");
         } else {
-            tracing::debug!(request_id, connector, tool, %caller, grant, outcome, took_ms, "tool call");
+            tracing::info!(request_id, connector, tool, %caller, grant, outcome, took_ms, "tool call");
         }
     }
 }

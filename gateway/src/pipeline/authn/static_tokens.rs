@@ -9,37 +9,33 @@ use std::path::Path;
 use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 
-/// What the tokens folder holds: client name → hashes.
+/// What the tokens folder holds: client name → hashes, or why there are none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct TokenFiles(BTreeMap<String, Vec<String>>);
+pub(crate) struct TokenFiles(BTreeMap<String, Result<Vec<String>, String>>);
 
 /// The most bytes of a token file that are read; two hashes take 144.
 const MAX_FILE: u64 = 4096;
 
 impl TokenFiles {
     /// Reads the files of the clients that have no hash in the settings. A file that is missing or malformed means
-    /// that the client cannot get in, and is logged.
+    /// that the client cannot get in.
     pub(crate) fn read(folder: Option<&Path>, clients: &[StaticClient]) -> Self {
         let Some(folder) = folder else { return Self::default() };
         let without = clients.iter().filter(|client| client.sha256.is_empty());
-        Self(without.map(|client| (client.name.clone(), hashes(&folder.join(&client.name), &client.name))).collect())
+        Self(without.map(|client| (client.name.clone(), hashes(&folder.join(&client.name)))).collect())
     }
 }
 
-fn hashes(path: &Path, client: &str) -> Vec<String> {
+fn hashes(path: &Path) -> Result<Vec<String>, String> {
     use std::io::Read as _;
     let mut text = String::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(MAX_FILE).read_to_string(&mut text));
-    if let Err(error) = read {
-        tracing::warn!(client, %error, "token file cannot be read");
-        return Vec::new();
-    }
+    read.map_err(|error| format!("token file cannot be read: {error}"))?;
     let lines: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if lines.is_empty() || lines.len() > 2 || !lines.iter().all(|line| is_hash(line)) {
-        tracing::warn!(client, "token file must hold one or two lines of the form sha256:<64 hexadecimal digits>");
-        return Vec::new();
+        return Err("token file must hold one or two lines of the form sha256:<64 hexadecimal digits>".to_owned());
     }
-    lines
+    Ok(lines)
 }
 
 /// All static clients, ready to compare.
@@ -57,7 +53,14 @@ impl Clients {
                 tags: client.tags.clone(),
                 tenant: client.tenant.clone(),
             });
-            let from_file = files.0.get(&client.name).map(Vec::as_slice).unwrap_or_default();
+            let from_file = match files.0.get(&client.name) {
+                Some(Ok(hashes)) => hashes.as_slice(),
+                Some(Err(problem)) => {
+                    tracing::warn!(client = client.name, problem, "static client cannot get in");
+                    &[]
+                }
+                None => &[],
+            };
             for hash in client.sha256.iter().chain(from_file) {
                 if let Some(digest) = digest(hash) {
                     compiled.push((digest, Arc::clone(&identity)));

@@ -1,7 +1,6 @@
 //! One tool call through an upstream: the answer as one message or as events, in the caller's own ids.
 
 use super::answer::{self, Answer, Outcome};
-use super::sse::SseReader;
 use super::translate::{self, Outgoing};
 use super::{Along, Post, Session, Upstream, UpstreamError};
 use crate::era::Era;
@@ -113,27 +112,60 @@ fn asks_for_logs(params: &RawObject<'_>) -> bool {
 }
 
 impl Relay {
-    /// The next message for the caller; after the last one there is none.
+    /// The next message for the caller; after the last one there is none. May be dropped and asked again: nothing that
+    /// has arrived is lost.
     ///
     /// # Errors
     /// [`UpstreamError`]: no further message comes.
     pub(crate) async fn next(&mut self) -> Result<Reply, UpstreamError> {
-        match self.answer.take() {
-            Some(Answer::Json(status, body)) => {
-                self.done = true;
-                let outcome =
-                    answer::of_json(status, &body, self.id).inspect_err(|_| self.upstream.forget(&self.session))?;
-                Ok(self.last(status, outcome))
-            }
-            Some(Answer::Events(mut events)) => {
-                let reply = self.next_event(&mut events).await;
-                if matches!(&reply, Ok(reply) if !reply.last) {
-                    self.answer = Some(Answer::Events(events));
-                }
-                reply
-            }
-            None => Err(UpstreamError::Broken),
+        if let Some(Answer::Json(status, body)) = &self.answer {
+            let (status, body) = (*status, body.clone());
+            self.answer = None;
+            self.done = true;
+            let outcome =
+                answer::of_json(status, &body, self.id).inspect_err(|_| self.upstream.forget(&self.session))?;
+            return Ok(self.last(status, outcome));
         }
+        loop {
+            let data = self.data().await?;
+            let Some(message) = std::str::from_utf8(&data).ok().and_then(|text| RawObject::parse(text).ok()) else {
+                self.answer = None;
+                return Err(UpstreamError::Protocol("an event is not a JSON-RPC message"));
+            };
+            if let Some(reply) = self.reply(&message) {
+                return Ok(reply);
+            }
+        }
+    }
+
+    /// The data of the next event.
+    async fn data(&mut self) -> Result<Vec<u8>, UpstreamError> {
+        let Some(Answer::Events(events)) = &mut self.answer else { return Err(UpstreamError::Broken) };
+        let error = match timeout_at(self.deadline, events.next()).await {
+            Ok(Ok(Some(data))) => return Ok(data),
+            Ok(Ok(None)) => UpstreamError::Broken,
+            Ok(Err(error)) => error,
+            Err(_) => UpstreamError::Timeout,
+        };
+        self.answer = None;
+        Err(error)
+    }
+
+    /// What one message of a stream is for the caller, if anything.
+    fn reply(&mut self, message: &RawObject<'_>) -> Option<Reply> {
+        if let Some(outcome) = answer::outcome(message, self.id) {
+            self.done = true;
+            self.answer = None;
+            return Some(self.last(StatusCode::OK, outcome));
+        }
+        // Requests of the upstream and answers to other ids are nobody's here.
+        if message.get("id").is_some() {
+            tracing::debug!("dropped a message that is no answer to this request");
+            return None;
+        }
+        let body = translate::notification(message, self.id, self.token.as_deref(), self.wants_logs)?;
+        self.deadline = (Instant::now() + self.timeout).min(self.hard_deadline);
+        Some(Reply { status: StatusCode::OK, body, last: false, outcome: "notification" })
     }
 
     /// The last message, whatever comes before it: for callers that take no events.
@@ -145,33 +177,6 @@ impl Relay {
             let reply = self.next().await?;
             if reply.last {
                 return Ok(reply);
-            }
-        }
-    }
-
-    async fn next_event(&mut self, events: &mut SseReader) -> Result<Reply, UpstreamError> {
-        loop {
-            let data = match timeout_at(self.deadline, events.next()).await {
-                Ok(Ok(Some(data))) => data,
-                Ok(Ok(None)) => return Err(UpstreamError::Broken),
-                Ok(Err(error)) => return Err(error),
-                Err(_) => return Err(UpstreamError::Timeout),
-            };
-            let Some(message) = std::str::from_utf8(&data).ok().and_then(|text| RawObject::parse(text).ok()) else {
-                return Err(UpstreamError::Protocol("an event is not a JSON-RPC message"));
-            };
-            if let Some(outcome) = answer::outcome(&message, self.id) {
-                self.done = true;
-                return Ok(self.last(StatusCode::OK, outcome));
-            }
-            // Requests of the upstream and answers to other ids are nobody's here.
-            if message.get("id").is_some() {
-                tracing::debug!("dropped a message that is no answer to this request");
-                continue;
-            }
-            if let Some(body) = translate::notification(&message, self.id, self.token.as_deref(), self.wants_logs) {
-                self.deadline = (Instant::now() + self.timeout).min(self.hard_deadline);
-                return Ok(Reply { status: StatusCode::OK, body, last: false, outcome: "notification" });
             }
         }
     }
