@@ -32,6 +32,9 @@ pub(super) struct Limits {
 
 /// The layer.
 pub(super) async fn guard(State(limits): State<Limits>, request: Request, next: Next) -> Response {
+    if !same_origin(request.headers()) {
+        return refuse(StatusCode::FORBIDDEN, INVALID_REQUEST, "the Origin is not this service's own", &Value::Null);
+    }
     if request.method() != Method::POST {
         // No sessions and no streams here: rmcp says 405 and which method is allowed.
         return in_json(next.run(request).await, &Value::Null).await;
@@ -51,6 +54,19 @@ pub(super) async fn guard(State(limits): State<Limits>, request: Request, next: 
     };
     widen_accept(&mut head.headers);
     in_json(next.run(Request::from_parts(head, Body::from(body))).await, &id).await
+}
+
+/// Whether the request comes from no web page, or from one that this very host served.
+///
+/// Services serve no pages, so in practice every page is a stranger; the Host itself is checked by rmcp.
+fn same_origin(headers: &HeaderMap) -> bool {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let (Some(origin), None) = (origins.next(), origins.next()) else {
+        return !headers.contains_key(header::ORIGIN);
+    };
+    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return false };
+    let authority = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
+    authority.is_some_and(|authority| !authority.is_empty() && authority.eq_ignore_ascii_case(host))
 }
 
 async fn read(body: Body, limit: usize) -> Result<Bytes, Box<Response>> {

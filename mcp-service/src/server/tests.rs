@@ -159,18 +159,19 @@ async fn unknown_names_are_protocol_errors() {
     assert_eq!(unknown["error"]["code"], -32602);
     let disabled = call(&app, "fake_write", json!({})).await;
     assert_eq!(disabled.to_string(), unknown.to_string().replace("fake_nope", "fake_write"));
-    for method in [
-        "nope",
-        "prompts/list",
-        "resources/list",
-        "resources/templates/list",
-        "completion/complete",
-        "logging/setLevel",
-    ] {
-        let legacy = post(&app, &rpc(method, json!({"ref": {"type": "ref/prompt", "name": "x"}, "argument": {"name": "a", "value": "b"}, "level": "info"}))).await;
+    for method in ["nope", "prompts/get", "resources/read", "completion/complete", "logging/setLevel"] {
+        let legacy = post(&app, &rpc(method, json!({"ref": {"type": "ref/prompt", "name": "x"}, "argument": {"name": "a", "value": "b"}, "level": "info", "name": "x", "uri": "x:y"}))).await;
         assert_eq!((legacy.status, &legacy.body["error"]["code"]), (200, &json!(-32601)), "{method}");
         let now = modern(&app, method, None, json!({})).await;
         assert_eq!((now.status, &now.body["error"]["code"]), (404, &json!(-32601)), "{method}: {}", now.body);
+    }
+    for method in ["initialize", "ping"] {
+        let now = modern(&app, method, None, json!({})).await;
+        assert_eq!((now.status, &now.body["error"]["code"]), (404, &json!(-32601)), "{method} is gone");
+    }
+    for method in ["prompts/list", "resources/list", "resources/templates/list"] {
+        let now = modern(&app, method, None, json!({})).await;
+        assert_eq!(now.body["result"]["cacheScope"], "private", "{method}: {}", now.body);
     }
     assert_eq!(post(&app, &rpc("tools/list", json!({"cursor": "x"}))).await.body["error"]["code"], -32602);
 }
@@ -217,6 +218,9 @@ async fn wrong_types_hosts_origins_and_verbs_are_refused() {
         (vec![("host", "aperium-mcp-fake.acme.svc.evil.example")], 403),
         (vec![("origin", "https://evil.example")], 403),
         (vec![("origin", "null")], 403),
+        (vec![("origin", "http://localhost:81")], 403),
+        (vec![("origin", "https://localhost")], 403),
+        (vec![("origin", "http://evil.example"), ("host", "evil.example")], 403),
         (vec![("accept", "text/html")], 406),
     ] {
         let got = send(&app, "POST", "/mcp", &headers, list()).await;
@@ -225,6 +229,7 @@ async fn wrong_types_hosts_origins_and_verbs_are_refused() {
     }
     for (headers, what) in [
         (vec![("accept", "")], "no Accept"),
+        (vec![("origin", "http://localhost")], "its own origin"),
         (vec![("accept", "*/*")], "any"),
         (vec![("accept", "application/json")], "JSON"),
         (vec![("accept", "application/json, text/event-stream")], "both"),
