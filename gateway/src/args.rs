@@ -11,6 +11,9 @@ pub(crate) struct Args {
     /// Settings file.
     #[arg(long, env = "APERIUM_SETTINGS_FILE", default_value = "/etc/aperium/settings.yaml")]
     pub(crate) settings: PathBuf,
+    /// Facts of the cluster, which the operator publishes; they complete the egress rules. May be missing.
+    #[arg(long, env = "APERIUM_CLUSTER_FACTS", default_value = "/var/run/aperium/cluster/facts.json")]
+    pub(crate) cluster_facts: PathBuf,
     /// Folder with one file per static client: lines `sha256:<hex>`, at most two.
     #[arg(long, env = "APERIUM_TOKENS_DIR", default_value = "/etc/aperium/tokens")]
     pub(crate) tokens_dir: PathBuf,

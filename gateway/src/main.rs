@@ -23,7 +23,7 @@ async fn main() -> anyhow::Result<()> {
     let (source, _given) = source(&args).await?;
     let own = Own { service: args.service, namespace: args.namespace, addresses: args.pod_ips, loopback: false };
     let config = GatewayConfig {
-        settings: SettingsSource::File(args.settings),
+        settings: SettingsSource::File { settings: args.settings, facts: Some(args.cluster_facts) },
         source,
         own,
         tokens_dir: Some(args.tokens_dir),

@@ -4,6 +4,7 @@ use crate::config::SettingsSource;
 use crate::discovery::{Event, Events};
 use crate::metrics::Metrics;
 use crate::pipeline::authn::static_tokens::TokenFiles;
+use aperium_core::egress::ClusterFacts;
 use aperium_crds::Settings;
 use aperium_crds::settings::SettingsError;
 use std::path::{Path, PathBuf};
@@ -45,18 +46,38 @@ pub(crate) fn first(
 ) -> Result<(Settings, TokenFiles), SettingsFileError> {
     let settings = match source {
         SettingsSource::Fixed(settings) => (**settings).clone(),
-        SettingsSource::File(path) => parse(path, &text(path)?)?,
+        SettingsSource::File { settings, facts } => Texts::read(settings, facts.as_deref())?.parse(settings)?,
     };
     let tokens = TokenFiles::read(tokens, &settings.authentication.static_tokens);
     Ok((settings, tokens))
 }
 
-fn text(path: &Path) -> Result<String, SettingsFileError> {
-    std::fs::read_to_string(path).map_err(|source| SettingsFileError::Read { path: path.to_owned(), source })
+/// Both files as they are.
+#[derive(Debug, PartialEq, Eq)]
+struct Texts {
+    settings: String,
+    facts: Option<String>,
 }
 
-fn parse(path: &Path, text: &str) -> Result<Settings, SettingsFileError> {
-    Settings::parse(text).map_err(|source| SettingsFileError::Malformed { path: path.to_owned(), source })
+impl Texts {
+    fn read(settings: &Path, facts: Option<&Path>) -> Result<Self, SettingsFileError> {
+        let text = std::fs::read_to_string(settings)
+            .map_err(|source| SettingsFileError::Read { path: settings.to_owned(), source })?;
+        Ok(Self { settings: text, facts: facts.and_then(|path| std::fs::read_to_string(path).ok()) })
+    }
+
+    /// The settings, their egress rules completed with the facts. Facts that cannot be read mean unknown ones.
+    fn parse(&self, path: &Path) -> Result<Settings, SettingsFileError> {
+        let mut settings = Settings::parse(&self.settings)
+            .map_err(|source| SettingsFileError::Malformed { path: path.to_owned(), source })?;
+        if let Some(text) = &self.facts {
+            match serde_json::from_str::<ClusterFacts>(text) {
+                Ok(facts) => settings.egress = facts.complete(&settings.egress),
+                Err(error) => tracing::warn!(%error, "the facts of the cluster cannot be used"),
+            }
+        }
+        Ok(settings)
+    }
 }
 
 /// Looks at the files again and again.
@@ -66,7 +87,7 @@ pub(crate) struct Watcher {
     tokens_dir: Option<PathBuf>,
     settings: Arc<Settings>,
     tokens: TokenFiles,
-    last_text: Option<String>,
+    last_texts: Option<Texts>,
     last_problem: Option<String>,
 }
 
@@ -78,7 +99,7 @@ impl Watcher {
         settings: Settings,
         tokens: TokenFiles,
     ) -> Self {
-        Self { source, tokens_dir, settings: Arc::new(settings), tokens, last_text: None, last_problem: None }
+        Self { source, tokens_dir, settings: Arc::new(settings), tokens, last_texts: None, last_problem: None }
     }
 
     /// Tells what has changed until the token is cancelled.
@@ -114,12 +135,12 @@ impl Watcher {
     /// Whether something has changed. The same bad text is reported once.
     fn look(&mut self) -> Result<bool, SettingsFileError> {
         let before = (Arc::clone(&self.settings), self.tokens.clone());
-        if let SettingsSource::File(path) = &self.source {
-            let text = text(path)?;
+        if let SettingsSource::File { settings, facts } = &self.source {
+            let texts = Texts::read(settings, facts.as_deref())?;
             self.last_problem = None;
-            if self.last_text.as_deref() != Some(text.as_str()) {
-                let parsed = parse(path, &text);
-                self.last_text = Some(text);
+            if self.last_texts.as_ref() != Some(&texts) {
+                let parsed = texts.parse(settings);
+                self.last_texts = Some(texts);
                 let parsed = parsed?;
                 if parsed != *self.settings {
                     self.settings = Arc::new(parsed);
@@ -138,7 +159,7 @@ mod tests {
     fn watcher(folder: &Path, text: &str) -> Watcher {
         let path = folder.join("settings.yaml");
         std::fs::write(&path, text).unwrap();
-        let source = SettingsSource::File(path);
+        let source = SettingsSource::File { settings: path, facts: Some(folder.join("facts.json")) };
         let (settings, tokens) = first(&source, Some(folder)).unwrap();
         Watcher::new(source, Some(folder.to_owned()), settings, tokens)
     }
@@ -155,6 +176,16 @@ mod tests {
         std::fs::write(folder.path().join("settings.yaml"), "limits: {maxTools: 9}\n").unwrap();
         assert!(watcher.look().unwrap());
         assert_eq!(watcher.settings.limits.max_tools, 9);
+    }
+
+    #[test]
+    fn the_facts_of_the_cluster_complete_the_egress_rules_when_they_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watcher = watcher(folder.path(), "limits: {maxTools: 7}\n");
+        assert!(watcher.settings.egress.cluster_ranges.is_none());
+        std::fs::write(folder.path().join("facts.json"), r#"{"clusterRanges": ["10.96.0.0/16"]}"#).unwrap();
+        assert!(watcher.look().unwrap());
+        assert_eq!(watcher.settings.egress.cluster_ranges, Some(vec!["10.96.0.0/16".parse().unwrap()]));
     }
 
     #[test]

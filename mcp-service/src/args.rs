@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use aperium_core::id::{ConnectorName, IdError, ModuleName};
 use aperium_platform::bearer::TokenSource;
-use aperium_platform::egress::{EgressPolicy, EgressRules, PolicyError};
+use aperium_platform::egress::{EgressPolicy, EgressRules, FactsFile, PolicyError};
 use aperium_platform::serve::ServerLimits;
 use clap::Parser;
 use secrecy::SecretString;
@@ -74,6 +74,10 @@ pub struct Args {
     /// What may be reached (egress rules).
     #[arg(long, env = "APERIUM_EGRESS", value_name = "JSON", default_value = "{}")]
     egress: String,
+
+    /// Facts of the cluster, which the operator publishes; they complete the egress rules. May be missing.
+    #[arg(long, env = "APERIUM_CLUSTER_FACTS", value_name = "FILE")]
+    cluster_facts: Option<PathBuf>,
 
     /// Host headers that are accepted on /mcp beside those of loopback.
     #[arg(long, env = "APERIUM_ALLOWED_HOSTS", value_name = "HOST,HOST", value_delimiter = ',')]
@@ -154,6 +158,7 @@ impl Args {
             calls,
             hide,
             egress,
+            cluster_facts,
             allowed_hosts,
             metrics_open,
             max_body_bytes,
@@ -183,6 +188,7 @@ impl Args {
             settings: object(&settings).map_err(ArgsError::Settings)?,
             calls: CallRules::parse(&calls)?,
             hide: serde_json::from_str(&hide).map_err(ArgsError::Hide)?,
+            facts: cluster_facts.map(|file| FactsFile::new(file, rules.clone())),
             egress: EgressPolicy::new(rules).map_err(ArgsError::Policy)?,
             allowed_hosts: allowed_hosts.into_iter().filter(|host| !host.trim().is_empty()).collect(),
             metrics_open,

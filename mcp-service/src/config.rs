@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use aperium_platform::bearer::TokenSource;
-use aperium_platform::egress::{EgressError, EgressPolicy, ExternalClient, GuardedDialer, Reach};
+use aperium_platform::egress::{EgressError, EgressPolicy, ExternalClient, FactsFile, GuardedDialer, Reach};
 use aperium_platform::serve::{ServerLimits, serve as serve_router};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -36,6 +36,8 @@ pub struct ServiceConfig {
     pub hide: Vec<String>,
     /// What may be reached.
     pub egress: EgressPolicy,
+    /// The file that completes the egress rules with the facts of the cluster.
+    pub facts: Option<FactsFile>,
     /// Host headers that are accepted on `/mcp` beside those of loopback.
     pub allowed_hosts: Vec<String>,
     /// Whether `/metrics` needs no token.
@@ -96,6 +98,11 @@ pub async fn serve(config: ServiceConfig, listener: TcpListener, stop: Cancellat
         max_body: config.max_body,
     };
     let app = router(&service, face);
+    // Once before the first probe, which would otherwise find every private address closed.
+    let facts = config.facts.map(|mut facts| {
+        facts.look(&config.egress);
+        tokio::spawn(facts.follow(config.egress.clone(), stop.clone()))
+    });
     let watching = tokio::spawn(watch(Arc::clone(&service), config.credentials, stop.clone()));
     tracing::info!(
         module = service.connector.info().module,
@@ -105,6 +112,9 @@ pub async fn serve(config: ServiceConfig, listener: TcpListener, stop: Cancellat
     );
     let served = serve_router(listener, app, config.limits, stop).await.map_err(ServeError::Listen);
     watching.abort();
+    if let Some(facts) = facts {
+        facts.abort();
+    }
     served
 }
 

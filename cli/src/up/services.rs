@@ -96,6 +96,7 @@ impl Prepared {
             calls: CallRules::parse(&calls.to_string()).context("calls")?.with_writes(writes),
             hide: spec.tools.hide.clone(),
             egress: egress.clone(),
+            facts: None,
             allowed_hosts: Vec::new(),
             metrics_open: false,
             local: true,

@@ -121,6 +121,7 @@ impl Service {
             calls: CallRules::parse(&options.calls.to_string()).unwrap(),
             hide: options.hide,
             egress: egress.clone(),
+            facts: None,
             allowed_hosts: Vec::new(),
             metrics_open: false,
             local: false,

@@ -39,6 +39,7 @@ async fn readiness(api_url: &str, auth: &str, reason: &str) -> Value {
         calls: CallRules::default(),
         hide: Vec::new(),
         egress: policy(),
+        facts: None,
         allowed_hosts: Vec::new(),
         metrics_open: false,
         local: false,
