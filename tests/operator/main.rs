@@ -1,11 +1,6 @@
 //! The operator against a real API server: what it makes, keeps, puts right, refuses and leaves alone.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking and prints its seed"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking and prints its seed")]
 
 mod admission;
 mod bed;

@@ -93,9 +93,7 @@ fn killed_at_any_moment_it_ends_where_it_would_have_ended() {
     let expected = snapshot(&calm);
     drop(operator);
 
-    let seed = std::env::var("APERIUM_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
-        u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() & 0xffff_ffff).unwrap()
-    });
+    let seed = seed();
     println!("APERIUM_TEST_SEED={seed}");
     let mut random = seed;
     let rough = Bed::new("rough");
@@ -117,6 +115,13 @@ fn killed_at_any_moment_it_ends_where_it_would_have_ended() {
     for (found, expected) in found.iter().zip(&expected) {
         assert_eq!(found, expected);
     }
+}
+
+/// A number that a failed run prints, so that it can be run again.
+#[expect(clippy::disallowed_methods, reason = "a test has no command line of its own")]
+fn seed() -> u64 {
+    let given = std::env::var("APERIUM_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    given.unwrap_or_else(|| u64::from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos()))
 }
 
 /// All objects of the operator in a namespace, without what no two objects share.

@@ -100,7 +100,7 @@ fn of_two_connectors_with_one_id_the_older_has_it_whatever_its_case_and_namespac
         ])
     };
     let becomes = |reason: &'static str| {
-        aperium_tests::wait::until_blocking(reason, crate::bed::LIMIT, || (second() == reason).then_some(()))
+        aperium_tests::wait::until_blocking(reason, crate::bed::LIMIT, || (second() == reason).then_some(()));
     };
     becomes("Conflicted");
     assert!(!bed.cluster.try_kubectl(&["--namespace", other.name(), "get", "deployment", "aperium-mcp-second"]).ok);

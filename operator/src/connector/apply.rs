@@ -38,6 +38,14 @@ pub enum ApplyError {
         /// What the API server says.
         message: String,
     },
+    /// The operator lacks the right, or the namespace its quota.
+    #[error("the API server forbids the {kind:?}: {message}")]
+    Forbidden {
+        /// Its kind.
+        kind: ChildKind,
+        /// What the API server says.
+        message: String,
+    },
     /// An object could not be applied.
     #[error("failed to apply the {kind:?}")]
     Apply {
@@ -71,6 +79,7 @@ impl ApplyError {
         match self {
             Self::NotOurs { .. } => "NameTaken",
             Self::Refused { .. } => "Refused",
+            Self::Forbidden { .. } => "Forbidden",
             Self::Apply { .. } => "ApplyFailed",
             Self::Prune { .. } => "PruneFailed",
             Self::Timeout => "Timeout",
@@ -81,7 +90,13 @@ impl ApplyError {
     /// Whether it will still be so after a moment, so that the status should say it.
     #[must_use]
     pub fn is_lasting(&self) -> bool {
-        matches!(self, Self::NotOurs { .. } | Self::Refused { .. } | Self::Token(token::TokenError::NotOurs(_)))
+        matches!(
+            self,
+            Self::NotOurs { .. }
+                | Self::Refused { .. }
+                | Self::Forbidden { .. }
+                | Self::Token(token::TokenError::NotOurs(_))
+        )
     }
 }
 
@@ -142,6 +157,9 @@ async fn write(context: &Context, owner: &Owner, object: &Object, known: Option<
             if owned { Ok(()) } else { Err(not_ours()) }
         }
         Ok(Err(kube::Error::Api(status))) if status.code == 409 && known.is_none() => Err(not_ours()),
+        Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
+            Err(ApplyError::Forbidden { kind, message: status.message.chars().take(1024).collect() })
+        }
         // 400 and 422: the same body will be refused again. 404: the namespace is gone, or going.
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, 400 | 422) => {
             let message: String = status.message.chars().take(1024).collect();
