@@ -25,6 +25,14 @@ use tokio_util::sync::CancellationToken;
 /// Children change in bursts, above all while a Deployment starts: one reconcile answers all of one.
 const GATHER: Duration = Duration::from_millis(100);
 
+/// Objects of one page of a listing. A page is in memory as text and as objects at the same time, for every kind at
+/// once: with large pages a restart among a thousand Connectors needs twice the memory that the operator has after it.
+const PAGE: u32 = 50;
+
+fn paged() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
+}
+
 /// What a watch says.
 enum Change<K> {
     /// An object is there, or has changed.
@@ -96,7 +104,7 @@ fn connectors(context: Arc<Context>, namespace: &str, tasks: &mut JoinSet<()>) -
         context.forget(&key);
         context.grants.notify_one();
     };
-    follow(tasks, api, watcher::Config::default(), move |change| match change {
+    follow(tasks, api, paged(), move |change| match change {
         Change::Applied(object) => {
             let (key, uid) = (Key::of(object.meta()), object.meta().uid.clone());
             let offered = context.stores.connectors.offer(object);
@@ -123,7 +131,7 @@ fn connectors(context: Arc<Context>, namespace: &str, tasks: &mut JoinSet<()>) -
 fn grants(context: Arc<Context>, namespace: &str, tasks: &mut JoinSet<()>) -> CancellationToken {
     let api: Api<DeserializeGuard<Grant>> = Api::namespaced(context.client.clone(), namespace);
     let namespace = namespace.to_owned();
-    follow(tasks, api, watcher::Config::default(), move |change| match change {
+    follow(tasks, api, paged(), move |change| match change {
         Change::Applied(object) => {
             if context.stores.grants.offer(object) {
                 context.grants.notify_one();
@@ -140,7 +148,7 @@ fn children(context: Arc<Context>, namespace: &str, kind: ChildKind, tasks: &mut
     let api: Api<PartialObjectMeta<DynamicObject>> =
         Api::namespaced_with(context.client.clone(), namespace, &kind.resource());
     let namespace = namespace.to_owned();
-    follow(tasks, api, watcher::Config::default(), move |change| match change {
+    follow(tasks, api, paged(), move |change| match change {
         Change::Applied(object) => {
             let Some(connector) = connector_of(&object.metadata) else { return };
             if context.stores.children.offer(kind, &object.metadata) {
@@ -183,7 +191,7 @@ fn slices(context: Arc<Context>, namespace: &str, tasks: &mut JoinSet<()>) -> Ca
     let api: Api<EndpointSlice> = Api::namespaced(context.client.clone(), namespace);
     let namespace = namespace.to_owned();
     // The controller of the slices gives them the labels of their Service.
-    let config = watcher::Config::default().labels(&format!("app.kubernetes.io/managed-by={}", crate::names::MANAGER));
+    let config = paged().labels(&format!("app.kubernetes.io/managed-by={}", crate::names::MANAGER));
     follow(tasks, api, config, move |change| {
         let concerned = match change {
             Change::Applied(slice) => context.stores.slices.offer(slice).into_iter().collect(),
@@ -199,7 +207,7 @@ fn slices(context: Arc<Context>, namespace: &str, tasks: &mut JoinSet<()>) -> Ca
 fn routing(context: Arc<Context>, namespace: &str, tasks: &mut JoinSet<()>) -> CancellationToken {
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
     let namespace = namespace.to_owned();
-    let config = watcher::Config::default().fields(&format!("metadata.name={ROUTING}"));
+    let config = paged().fields(&format!("metadata.name={ROUTING}"));
     follow(tasks, api, config, move |change| match change {
         Change::Applied(map) => context.routing.holds(&namespace, Some(map)),
         Change::Deleted(_) => context.routing.holds(&namespace, None),

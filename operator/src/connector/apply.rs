@@ -12,6 +12,7 @@ use crate::names::MANAGER;
 use crate::stores::children::{Child, ChildKind};
 use crate::stores::{Key, fields};
 use aperium_core::name::child_name;
+use futures::future::join_all;
 use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use std::time::Duration;
@@ -105,18 +106,36 @@ impl ApplyError {
 /// # Errors
 /// The first [`ApplyError`]; what was applied before it stays and is found unchanged the next time.
 pub async fn apply(context: &Context, plan: Plan<Prepared>, seen_before: bool) -> Result<Plan<Applied>, ApplyError> {
-    if let Some(token) = plan.token.as_ref().filter(|token| token.generated) {
-        token::ensure(context, &plan.owner, &token.secret, seen_before).await?;
-    }
-    for object in &plan.objects {
-        let known = context.stores.children.get(object.kind, &object.key);
-        if known.as_ref().is_some_and(|known| as_planned(known, object, &plan.owner.uid)) {
-            continue;
+    let token = async {
+        match plan.token.as_ref().filter(|token| token.generated) {
+            Some(token) => {
+                token::ensure(context, &plan.owner, &token.secret, seen_before).await.map_err(ApplyError::from)
+            }
+            None => Ok(()),
         }
-        write(context, &plan.owner, object, known.as_ref()).await?;
+    };
+    // What a pod needs can be made at the same time; none of these waits for another. All end before an error is told:
+    // a write that was sent is one whose answer is wanted.
+    let deployment = plan.objects.iter().position(|object| object.kind == ChildKind::Deployment);
+    let (first, then) = plan.objects.split_at(deployment.unwrap_or(plan.objects.len()));
+    let needed = join_all(first.iter().map(|object| bring(context, &plan.owner, object)));
+    let (token, needed) = futures::join!(token, needed);
+    token?;
+    needed.into_iter().collect::<Result<(), _>>()?;
+    for object in then {
+        bring(context, &plan.owner, object).await?;
     }
     prune(context, &plan).await?;
     Ok(plan.applied())
+}
+
+/// Writes one object unless it is as planned.
+async fn bring(context: &Context, owner: &Owner, object: &Object) -> Result<(), ApplyError> {
+    let known = context.stores.children.get(object.kind, &object.key);
+    if known.as_ref().is_some_and(|known| as_planned(known, object, &owner.uid)) {
+        return Ok(());
+    }
+    write(context, owner, object, known.as_ref()).await
 }
 
 fn as_planned(known: &Child, object: &Object, uid: &str) -> bool {
