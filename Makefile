@@ -45,22 +45,22 @@ test-unit: build ## rules, steps and services, without anything else running
 	$(stage) test-unit cargo test --locked --workspace --lib --bins
 
 test-db: build prepare ## connectors against a real PostgreSQL, a real Prefect and the SQL worker
-	$(stage) test-db cargo test --locked --package aperium-mcp-service --tests
+	$(stage) test-db cargo test --locked --workspace --test postgres --test prefect --test datalake
 
 test-api: build prepare ## the operator against a real API server
-	$(stage) test-api cargo test --locked --package aperium-tests --test operator
+	$(stage) test-api cargo test --locked --workspace --test operator
 
 test-charts: build prepare ## charts, install.yaml, examples, and what the NetworkPolicies mean
-	$(stage) test-charts cargo test --locked --package aperium-tests --test charts
+	$(stage) test-charts cargo test --locked --workspace --test charts
 
 test-system: build prepare ## `aperium up` as a person uses it
-	$(stage) test-system cargo test --locked --package aperium-tests --test up
+	$(stage) test-system cargo test --locked --workspace --test up
 
 test-conformance: build prepare ## the official MCP conformance suite against services and gateway
-	$(stage) test-conformance cargo test --locked --package aperium-tests --test conformance
+	$(stage) test-conformance cargo test --locked --workspace --test conformance
 
 test-cluster: build prepare images ## a real single-node Kubernetes: install, call, break, repair, remove
-	$(stage) test-cluster cargo test --locked --package aperium-tests --test testbed --test cluster
+	$(stage) test-cluster cargo test --locked --workspace --test testbed --test cluster
 
 images: build ## OCI archives of our images, without a container registry
 	$(stage) images deploy/images/build.sh

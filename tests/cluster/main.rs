@@ -30,7 +30,8 @@ async fn an_applied_connector_becomes_ready_and_a_pod_calls_its_tools_as_far_as_
     let gateway = Gateway::from_a_pod(cluster, "caller");
     let granted = gateway.token("aperium-client");
     let query = json!({"name": "postgres_run_query", "arguments": {"sql": "select name from customers order by name"}});
-    let rows = gateway.rpc(&granted, "tools/call", &query);
+    // The pod is ready; the gateway finds its tools with the next poll.
+    let rows = gateway.eventually(&granted, "tools/call", &query, |answer| !answer.body.contains("isError\":true"));
     assert!(rows.body.contains("Ada") && rows.body.contains("Grace"), "{rows:?}");
     let listed = gateway.rpc(&granted, "tools/list", &json!({}));
     assert!(listed.body.contains("postgres_run_query") && !listed.body.contains("postgres_delete_rows"), "{listed:?}");
@@ -94,20 +95,23 @@ async fn readiness_names_what_is_missing_and_comes_back_without_a_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_connector_takes_its_children_and_nothing_else_and_a_restarted_operator_writes_nothing() {
-    let cluster = installed().await;
+    // A cluster of its own: what others repair or break would be written about.
+    let cluster = Cluster::start(&Options::full().with_audit().with_our_images());
+    install::from_manifests(&cluster);
     for name in ["staying", "leaving"] {
-        story::connector::apply_for_repairs(cluster, name);
-        story::connector::has_children(cluster, name);
+        story::connector::apply_for_repairs(&cluster, name);
+        story::connector::has_children(&cluster, name);
     }
-    let staying = story::connector::children(cluster, "staying");
+    story::connector::says(&cluster, "staying", "CredentialsAvailable", "False", "CredentialsMissing");
+    let staying = story::connector::children(&cluster, "staying");
     cluster.kubectl(&["-n", SYSTEM, "delete", "connectors.aperium.dev/leaving", "--wait=true", "--timeout=60s"]);
-    story::connector::has_no_children(cluster, "leaving");
-    assert_eq!(story::connector::children(cluster, "staying"), staying, "nothing else is touched");
+    story::connector::has_no_children(&cluster, "leaving");
+    assert_eq!(story::connector::children(&cluster, "staying"), staying, "nothing else is touched");
     let secrets = cluster.kubectl(&["-n", SYSTEM, "get", "secrets", "-o", "name"]);
     assert!(secrets.contains("secret/leaving-token"), "a Secret of one's own is nobody else's to delete: {secrets}");
 
-    story::operator::writes_nothing_while_it_restarts(cluster, Duration::from_secs(20));
-    assert_eq!(story::connector::children(cluster, "staying"), staying, "the restart changed nothing");
+    story::operator::writes_nothing_while_it_restarts(&cluster, Duration::from_secs(20));
+    assert_eq!(story::connector::children(&cluster, "staying"), staying, "the restart changed nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,6 +123,7 @@ async fn helm_installs_the_same() {
     story::connector::becomes_ready(&cluster, "postgres", 15 - 4);
     let gateway = Gateway::from_a_pod(&cluster, "caller");
     let query = json!({"name": "postgres_run_query", "arguments": {"sql": "select 40 + 2 as answer"}});
-    let rows = gateway.rpc(&gateway.token("aperium-client"), "tools/call", &query);
+    let token = gateway.token("aperium-client");
+    let rows = gateway.eventually(&token, "tools/call", &query, |answer| !answer.body.contains("isError\":true"));
     assert!(rows.body.contains("42"), "{rows:?}");
 }

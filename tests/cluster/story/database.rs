@@ -1,5 +1,7 @@
 //! A real PostgreSQL on the host's end of the cluster's network.
 
+mod certificates;
+
 use aperium_tests::cluster::Cluster;
 use aperium_tests::postgres::Postgres;
 
@@ -9,24 +11,30 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// The database `analytics` with a table `customers`, and the role `aperium_reader` that may read it.
 pub(crate) struct Database {
     server: Postgres,
+    /// The certificate of the authority that signed the server's, as PEM.
+    authority: String,
 }
 
 impl Database {
     pub(crate) fn start(cluster: &Cluster) -> Self {
-        let server = Postgres::start_on(cluster.host_ip(), &[]);
+        let mut server = Postgres::start_on(cluster.host_ip(), &[]);
+        let authority = certificates::write(&server.data_folder(), cluster.host_ip());
+        server.sql("postgres", "alter system set ssl = on");
+        server.stop();
+        server.start_again();
         server.create_database("analytics");
         server.create_role("aperium_reader", PASSWORD);
         server.sql("analytics", "create table customers (id int primary key, name text not null)");
         server.sql("analytics", "insert into customers values (1, 'Ada'), (2, 'Grace')");
         server.sql("analytics", "grant select on customers to aperium_reader");
-        Self { server }
+        Self { server, authority }
     }
 
     /// The fields of the connector's credentials, as a Secret's `stringData`.
     pub(crate) fn fields(&self, password: &str) -> serde_json::Value {
         serde_json::json!({
             "host": self.server.host(), "port": self.server.port().to_string(), "database": "analytics",
-            "username": "aperium_reader", "password": password, "ssl_mode": "disable",
+            "username": "aperium_reader", "password": password, "ssl_mode": "verify-full", "ca_certificate": self.authority,
         })
     }
 

@@ -73,7 +73,12 @@ impl<'a> Gateway<'a> {
              Content-Length: {}\\r\\nConnection: close\\r\\n\\r\\n%s",
             body.len()
         );
-        let line = format!("printf '{request}' '{}' | nc -w 10 {host} {port}", body.replace('\'', "'\\''"));
+        // The pipe stays open until the answer is there: a server may end with a client that has stopped sending.
+        let line = format!(
+            "rm -f /tmp/ask; mkfifo /tmp/ask; nc -w 10 {host} {port} < /tmp/ask & exec 3> /tmp/ask; \
+             printf '{request}' '{}' >&3; wait $!; exec 3>&-",
+            body.replace('\'', "'\\''")
+        );
         let said = self.cluster.exec(SYSTEM, self.pod, &line);
         let (head, body) = said.stdout.split_once("\r\n\r\n").unwrap_or((&said.stdout, ""));
         let status = head.split_whitespace().nth(1).and_then(|code| code.parse().ok());

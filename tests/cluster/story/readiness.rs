@@ -78,7 +78,9 @@ impl<'a> Pod<'a> {
     /// The status of a `tools/list` with this token.
     pub(crate) async fn status_with(&self, token: &str) -> u16 {
         let bearer = format!("Bearer {token}");
-        let headers = [("authorization", bearer.as_str()), ("accept", "*/*")];
+        // The pod answers to the names of its Service only.
+        let host = format!("aperium-mcp-{}", self.connector);
+        let headers = [("host", host.as_str()), ("authorization", bearer.as_str()), ("accept", "*/*")];
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
         http::post_json(&format!("{}/mcp", self.address), &headers, &body).await.expect("the pod answers").status
     }
