@@ -149,6 +149,10 @@ async fn with_service(context: &Context, key: &Key, connector: &Connector, servi
     };
     let observed = observe::observe(context, key, &plan).await?;
     doubt_secrets(context, connector, &observed);
+    let told = connector.status.as_ref().and_then(|status| status.observed_generation) == connector.metadata.generation;
+    if told && observed.pods.is_none() && context.readiness.awaited(key) {
+        return Ok(Next::AwaitChange); // the answer brings this Connector back
+    }
     report::report(context, connector, &Outcome::Applied(&valid, &found, &plan, &observed)).await?;
     let again = if found.usable() { context.resync } else { dereference::UNSETTLED };
     Ok(Next::After(if found.usable() { crate::backoff::jittered(again, key) } else { again }))

@@ -58,6 +58,13 @@ impl Readiness {
         self.known().get(key).and_then(|entry| entry.seen.clone())
     }
 
+    /// Whether its pods are about to be asked for the first time: a Connector waits for that with its status, or a
+    /// restarted operator would first write that it knows nothing.
+    #[must_use]
+    pub fn awaited(&self, key: &Key) -> bool {
+        self.known().get(key).is_some_and(|entry| entry.seen.is_none())
+    }
+
     /// Its pods have changed: they are asked at once.
     pub fn look(&self, key: &Key) {
         let now = Instant::now();
@@ -97,9 +104,9 @@ impl Readiness {
         let mut known = self.known();
         let Some(entry) = known.get_mut(key) else { return false };
         let Some(seen) = seen else {
-            let news = entry.seen.is_some();
+            // That there is nobody to ask is an answer too: somebody may wait for it.
             known.remove(key);
-            return news;
+            return true;
         };
         entry.asking = false;
         let wished = entry.at;

@@ -1,6 +1,6 @@
 //! The whole system on a real cluster: installed, called from a pod, broken, repaired, removed.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod story;
 
@@ -102,7 +102,7 @@ async fn a_deleted_connector_takes_its_children_and_nothing_else_and_a_restarted
         story::connector::apply_for_repairs(&cluster, name);
         story::connector::has_children(&cluster, name);
     }
-    story::connector::says(&cluster, "staying", "CredentialsAvailable", "False", "CredentialsMissing");
+    story::connector::says(&cluster, "staying", "CredentialsAvailable", "False", "TokenMissing");
     let staying = story::connector::children(&cluster, "staying");
     cluster.kubectl(&["-n", SYSTEM, "delete", "connectors.aperium.dev/leaving", "--wait=true", "--timeout=60s"]);
     story::connector::has_no_children(&cluster, "leaving");

@@ -1,6 +1,6 @@
 //! `aperium up` as a person at a laptop uses it.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use aperium_tests::process::{Process, Program, Signal};
 use aperium_tests::{binaries, http, ports, wait};

@@ -78,7 +78,9 @@ async fn without_pods_nothing_is_asked_or_remembered() {
     let key = Key::new("ns", "a");
     readiness.look(&key);
     readiness.take(Instant::now());
-    assert!(!readiness.answered(&key, None));
+    assert!(readiness.awaited(&key));
+    assert!(readiness.answered(&key, None), "whoever waits for an answer has one");
+    assert!(!readiness.awaited(&key));
     assert_eq!(readiness.take(Instant::now()), (Vec::new(), None));
     assert!(readiness.seen(&key).is_none());
 }
