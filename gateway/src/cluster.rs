@@ -3,6 +3,7 @@
 
 use crate::discovery::Events;
 use crate::state::State;
+use aperium_platform::leader::Elector;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -38,13 +39,13 @@ impl Cluster {
         let Self { client, namespaces, replica, system_namespace } = self;
         let (connectors, seen) = watch::channel(Vec::new());
         let (leading, leads) = watch::channel(false);
-        let lease = lease::Lease::new(client.clone(), &system_namespace, replica);
+        let elector = Elector::new(client.clone(), &system_namespace, lease::NAME, replica);
         let reporter =
             report::Reporter { client: client.clone(), state, connectors: seen, leads, snapshots, system_namespace };
         let watcher = watcher::Watcher::new(client, namespaces, events, connectors);
         let mut tasks = JoinSet::new();
         tasks.spawn(watcher.run());
-        tasks.spawn(lease.run(leading, shutdown.clone()));
+        tasks.spawn(lease::lead(elector, leading, shutdown.clone()));
         tasks.spawn(reporter.run());
         // The lease gives itself back; the others just stop.
         shutdown.cancelled().await;

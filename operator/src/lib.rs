@@ -17,7 +17,6 @@ pub mod events;
 #[cfg(test)]
 mod fixtures;
 pub mod grant;
-pub mod leader;
 pub mod metrics;
 pub mod names;
 pub mod queue;
@@ -31,7 +30,7 @@ pub mod worker;
 
 use anyhow::Context as _;
 use aperium_platform::egress::ClusterClient;
-use aperium_platform::shutdown;
+use aperium_platform::{leader, shutdown};
 use args::Args;
 use context::Context;
 use server::Phase;

@@ -10,6 +10,8 @@ pub mod bearer;
 pub mod body;
 pub mod egress;
 pub mod json;
+#[cfg(feature = "leader")]
+pub mod leader;
 pub mod metrics;
 pub mod probes;
 pub mod request_id;
