@@ -72,9 +72,11 @@ impl<'a> Stage<'a> {
         let (watching, watches) = tokio::sync::oneshot::channel();
         let all = tokio::spawn(async move { last_deployment(client, &space, connectors, watching).await });
         watches.await.expect("the watch begins");
+        // The operator has just started and has its connections for writing still to open; so has the bare client.
+        let bare = self.cluster.client().await;
         let began = Instant::now();
         match contender {
-            Contender::Bare => bare::apply_all(&self.client, namespace, connectors).await,
+            Contender::Bare => bare::apply_all(&bare, namespace, connectors).await,
             Contender::Operator => bare::create(&self.client, namespace, connectors).await,
         }
         let ended = tokio::time::timeout(LIMIT, all).await.expect("every child in time").expect("the watch");
