@@ -5,11 +5,13 @@
 //! request meaning ──capability──► Capability ┐
 //! who calls       ──caller─────► Caller      ├──grant──► allowed by which grant, or denied
 //! Grant resources ──grant──────► GrantTable  ┘
+//! names and values of a credential ──auth──► usable, or a fault that names no value
 //! IpAddr, host ──address, egress──► allowed, or refused with a reason
 //! tool effect ──effect──► annotations, attempts
 //! ```
 
 pub mod address;
+pub mod auth;
 pub mod caller;
 pub mod capability;
 pub mod effect;

@@ -12,8 +12,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod auth;
 mod connectors;
 mod grants;
+
+pub(crate) use auth::Auth;
 
 /// Namespace and name of a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,6 +82,8 @@ pub(crate) struct ConnectorConfig {
     pub(crate) poll_timeout: Duration,
     /// Where it is.
     pub(crate) place: Place,
+    /// How the gateway authenticates there; none for services, and for remote servers that let anyone in.
+    pub(crate) auth: Option<Auth>,
 }
 
 /// Where a connector is.

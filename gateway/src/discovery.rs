@@ -216,6 +216,8 @@ impl Manager {
     fn source(&self, config: &ConnectorConfig) -> LinkSource {
         let limits = (self.settings.limits.max_response_bytes, self.settings.limits.max_tools);
         match &config.place {
+            // Nothing is sent without the credential, and nothing carries it there yet.
+            Place::Url(_) if config.auth.is_some() => LinkSource::Service(None, limits),
             Place::Service { .. } => LinkSource::Service(self.placements.get(&config.key).cloned(), limits),
             Place::Url(uri) => LinkSource::Url(uri.clone(), self.external_generation, limits),
         }
@@ -233,6 +235,10 @@ impl Manager {
 
     fn start(&mut self, config: &ConnectorConfig, source: LinkSource) -> Slot {
         self.epoch += 1;
+        if let Some(auth) = &config.auth {
+            let (kind, secret) = (auth.type_name(), &auth.secret);
+            tracing::info!(connector = config.id.as_str(), kind, secret, "connector needs a credential");
+        }
         let (link, (max_answer, max_tools)) = match &source {
             LinkSource::Service(Some(placement), limits) => {
                 let (endpoint, token) = (placement.endpoint.clone(), Arc::clone(&placement.token));

@@ -21,5 +21,6 @@ pub(crate) fn remote(id: &str) -> ConnectorConfig {
         period: Duration::from_secs(5),
         poll_timeout: Duration::from_secs(4),
         place: Place::Url("http://127.0.0.1:1/mcp".parse().unwrap()),
+        auth: None,
     }
 }

@@ -1,6 +1,6 @@
 //! Connectors → those that are served and those that are refused, each with its reason.
 
-use super::{ConnectorConfig, Place, Refused, ResourceKey, key_of};
+use super::{Auth, ConnectorConfig, Place, Refused, ResourceKey, key_of};
 use aperium_core::id::{ConnectorName, ModuleName};
 use aperium_core::name::{Prefixing, effective_id};
 use aperium_crds::condition::reasons;
@@ -60,17 +60,16 @@ fn one(connector: &Connector, key: ResourceKey) -> Result<ConnectorConfig, Refus
     if spec.protocol == Protocol::Http {
         return Err(unsupported("protocol http is not served by this version"));
     }
-    if spec.auth.is_some() {
-        return Err(unsupported(
-            "spec.auth is not served by this version: only remote MCP servers without authentication are",
-        ));
+    if spec.auth.is_some() && spec.url.is_none() {
+        return Err(invalid("spec.auth may be set only with spec.url".to_owned()));
     }
+    let auth = spec.auth.as_ref().map(Auth::read).transpose()?;
     let (place, prefixing) = match (&spec.service, &spec.url) {
         (Some(service), None) => {
             ModuleName::parse(&service.module).map_err(|error| invalid(error.to_string()))?;
             (Place::Service { token: token_of(service) }, Prefixing::KeepOwnPrefix)
         }
-        (None, Some(url)) => (Place::Url(parse_url(url).map_err(invalid)?), Prefixing::Always),
+        (None, Some(url)) => (Place::Url(parse_url("spec.url", url).map_err(invalid)?), Prefixing::Always),
         _ => return Err(invalid("exactly one of spec.url and spec.service must be set".to_owned())),
     };
     let calls = &spec.calls;
@@ -86,6 +85,7 @@ fn one(connector: &Connector, key: ResourceKey) -> Result<ConnectorConfig, Refus
         period: seconds(spec.discovery.period_seconds),
         poll_timeout: seconds(spec.discovery.timeout_seconds),
         place,
+        auth,
         key,
     })
 }
@@ -98,8 +98,9 @@ fn token_of(service: &Service) -> Option<(String, String)> {
     service.auth.as_ref().map(|auth| (auth.existing_secret.clone(), auth.key.clone()))
 }
 
-fn parse_url(text: &str) -> Result<Uri, String> {
-    let bad = |what: &str| format!("spec.url: {what}");
+/// An absolute URL that requests may go to. The fault names the field and never quotes the text.
+pub(super) fn parse_url(field: &str, text: &str) -> Result<Uri, String> {
+    let bad = |what: &str| format!("{field}: {what}");
     let url = url::Url::parse(text).map_err(|error| bad(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(bad("must be an http or https URL with a host"));

@@ -27,8 +27,7 @@ fn reason(name: &str, extra: &Value) -> &'static str {
 #[test]
 fn what_this_version_does_not_serve_is_said_to_be_unsupported() {
     assert_eq!(reason("a", &json!({ "protocol": "http" })), reasons::UNSUPPORTED_VALUE);
-    let auth = json!({ "auth": { "type": "bearer_token", "bearerToken": { "secretRef": { "name": "s" } } } });
-    assert_eq!(reason("a", &auth), reasons::UNSUPPORTED_VALUE);
+    assert_eq!(reason("a", &json!({ "auth": { "type": "oauth2_dcr" } })), reasons::UNSUPPORTED_VALUE);
 }
 
 #[test]
