@@ -5,6 +5,7 @@ mod args;
 use anyhow::Context as _;
 use aperium_crds::Settings;
 use aperium_gateway::{CatalogSource, GatewayConfig, Given, Listeners, Own, SettingsSource, folder, run};
+use aperium_platform::egress::api_server;
 use aperium_platform::{shutdown, telemetry};
 use args::Args;
 use clap::Parser as _;
@@ -52,7 +53,8 @@ async fn source(args: &Args) -> anyhow::Result<(CatalogSource, Option<watch::Sen
         let (sender, receiver) = watch::channel(Given { resources: loaded.resources, services: HashMap::new() });
         return Ok((CatalogSource::Given(receiver), Some(sender)));
     }
-    let client = kube::Client::try_default().await.context("no way to the API server")?;
+    let config = kube::Config::infer().await.context("no way to the API server")?;
+    let client = api_server::client(config).context("the client configuration cannot be used")?;
     let mut namespaces = args.namespaces.clone();
     namespaces.push(args.namespace.clone());
     namespaces.retain(|namespace| !namespace.is_empty());

@@ -29,7 +29,7 @@ pub mod watch;
 pub mod worker;
 
 use anyhow::Context as _;
-use aperium_platform::egress::ClusterClient;
+use aperium_platform::egress::{ClusterClient, api_server};
 use aperium_platform::{leader, shutdown};
 use args::Args;
 use context::Context;
@@ -61,8 +61,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     } = args;
     let stop = shutdown::on_signal()?;
     let mut config = kube::Config::infer().await.context("no client configuration: run in a pod or set KUBECONFIG")?;
-    // Every wait here has a limit of its own; the client's retries (up to 1000 s) would hide failures from them.
-    config.default_retry = false;
     let agent = concat!("aperium-operator/", env!("CARGO_PKG_VERSION"));
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
     let system_namespace = system_namespace.unwrap_or_else(|| config.default_namespace.clone());
@@ -75,7 +73,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     let names = fixed.names(settings::read(settings.as_deref()).await?);
     let identity = identity.unwrap_or_else(|| format!("aperium-operator-{}", std::process::id()));
-    let client = kube::Client::try_from(config).context("the client configuration cannot be used")?;
+    let client = api_server::client(config).context("the client configuration cannot be used")?;
     let context = Arc::new(Context {
         cluster: ClusterClient::new(),
         names: arc_swap::ArcSwap::from_pointee(names),

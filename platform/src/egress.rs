@@ -9,6 +9,8 @@
 //! [`ExternalClient`] takes any URL and guards it. Neither follows redirects, reads proxy variables, decompresses, or
 //! sends a request twice.
 
+#[cfg(feature = "kubernetes")]
+pub mod api_server;
 mod cluster;
 mod connect;
 mod dial;

@@ -10,7 +10,7 @@ pub mod bearer;
 pub mod body;
 pub mod egress;
 pub mod json;
-#[cfg(feature = "leader")]
+#[cfg(feature = "kubernetes")]
 pub mod leader;
 pub mod metrics;
 pub mod probes;
