@@ -296,6 +296,9 @@ impl Manager {
                     digest = slot.tools.digest,
                     "connector registered"
                 );
+                for (tool, why) in &slot.tools.malformed {
+                    tracing::warn!(connector = id, tool, why, "tool is left out");
+                }
                 for (tool, hash) in &slot.tools.quarantined {
                     tracing::warn!(
                         connector = id,

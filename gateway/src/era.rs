@@ -10,6 +10,8 @@ use base64::Engine as _;
 use http::HeaderMap;
 use std::borrow::Cow;
 
+pub(crate) mod mirrored;
+
 /// The version of the stateless protocol.
 pub(crate) const STATELESS: &str = "2026-07-28";
 /// The newest version with `initialize`.
@@ -113,7 +115,7 @@ fn check_name(headers: &HeaderMap, method: &str, params: Option<&RawObject<'_>>)
 }
 
 /// The only value of a header. Two values, or one that is no text, could be read differently by two parties.
-fn single<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, Failure> {
+fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Failure> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {

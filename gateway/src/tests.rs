@@ -7,4 +7,5 @@ mod discovery;
 mod eras;
 mod grants;
 mod harness;
+mod headers;
 mod streams;

@@ -1,6 +1,7 @@
 //! The raw tools of one upstream → what is listed and callable, under exposed names, ready to be sent.
 
 use crate::catalog::ConnectorConfig;
+use crate::era::mirrored::Mirrored;
 use crate::raw::{RawObject, RawWriter};
 use aperium_core::name::ExposedNames;
 use serde_json::value::RawValue;
@@ -18,6 +19,8 @@ pub(crate) struct Tool {
     pub(crate) definition: Box<str>,
     /// The same under the exposed name.
     pub(crate) exposed_definition: Box<str>,
+    /// Its arguments that headers repeat.
+    pub(crate) mirrored: Mirrored,
 }
 
 /// All tools of one upstream that are listed and callable, sorted by name.
@@ -29,6 +32,8 @@ pub(crate) struct Toolset {
     pub(crate) digest: String,
     /// Names and hashes of the tools that were put in quarantine.
     pub(crate) quarantined: BTreeMap<String, String>,
+    /// Names of the tools whose `x-mcp-header` annotations break the rules, and which: no client could call them.
+    pub(crate) malformed: BTreeMap<String, &'static str>,
 }
 
 impl Toolset {
@@ -51,14 +56,28 @@ impl Toolset {
             }
             !hostile && !config.hide.contains(name)
         });
+        let mut malformed = BTreeMap::new();
+        let mut mirrored: HashMap<String, Mirrored> = HashMap::new();
+        named.retain(|name, definition| {
+            let read = Mirrored::read(definition);
+            match &read {
+                Ok(parameters) if parameters.is_empty() => {}
+                Ok(parameters) => drop(mirrored.insert(name.clone(), parameters.clone())),
+                Err(why) => drop(malformed.insert(printable(name), *why)),
+            }
+            read.is_ok()
+        });
         let names = ExposedNames::new(&config.id, config.prefixing, named.keys().map(String::as_str));
         let exposed: HashMap<&str, &str> = names.iter().map(|(exposed, name)| (name, exposed)).collect();
         let tools: Vec<Tool> = named
             .iter()
-            .filter_map(|(name, definition)| Some(tool(name, exposed.get(name.as_str())?, definition)))
+            .filter_map(|(name, definition)| {
+                let mirrored = mirrored.remove(name).unwrap_or_default();
+                Some(tool(name, exposed.get(name.as_str())?, definition, mirrored))
+            })
             .collect();
         let by_name = tools.iter().enumerate().map(|(at, tool)| (tool.name.clone(), at)).collect();
-        Self { tools, by_name, digest, quarantined }
+        Self { tools, by_name, digest, quarantined, malformed }
     }
 
     /// The tools in the order of their names.
@@ -87,12 +106,13 @@ fn name_of(definition: &RawValue) -> Option<String> {
     object.text("name").map(std::borrow::Cow::into_owned).filter(|name| !name.is_empty() && name.len() <= 1024)
 }
 
-fn tool(name: &str, exposed: &str, definition: &RawValue) -> Tool {
+fn tool(name: &str, exposed: &str, definition: &RawValue, mirrored: Mirrored) -> Tool {
     Tool {
         name: name.into(),
         exposed: exposed.into(),
         definition: definition.get().into(),
         exposed_definition: renamed(definition, exposed).into(),
+        mirrored,
     }
 }
 
@@ -204,6 +224,20 @@ mod tests {
         assert_eq!(set.quarantined.keys().collect::<Vec<_>>(), ["bidi", "esc", "tag"]);
         config.accepted_hashes.insert(set.quarantined["bidi"].clone());
         assert_eq!(Toolset::build(&config, &definitions(&texts)).len(), 2);
+    }
+
+    #[test]
+    fn a_tool_whose_header_annotations_break_the_rules_is_left_out_and_the_others_stay() {
+        let set = Toolset::build(
+            &fixtures::remote("odoo"),
+            &definitions(&[
+                r#"{"name":"bad","inputSchema":{"properties":{"a":{"type":"number","x-mcp-header":"A"}}}}"#,
+                r#"{"name":"good","inputSchema":{"properties":{"a":{"type":"string","x-mcp-header":"A"}}}}"#,
+            ]),
+        );
+        assert_eq!(set.iter().map(|tool| &*tool.name).collect::<Vec<_>>(), ["good"]);
+        assert!(!set.at(0).unwrap().mirrored.is_empty());
+        assert_eq!(set.malformed.keys().collect::<Vec<_>>(), ["bad"]);
     }
 
     #[test]

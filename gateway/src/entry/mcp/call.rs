@@ -2,6 +2,7 @@
 
 use super::{Accepts, Context, Incoming, accepts};
 use crate::era::Era;
+use crate::era::mirrored::{self, Mirrored};
 use crate::error::{self, Failure, json, rpc_result};
 use crate::metrics::Metrics;
 use crate::pipeline::authz::{self, Decision, Permit};
@@ -41,15 +42,10 @@ pub(super) async fn call(
         }
     };
     let target = Target::of(&permit).ok_or_else(|| Failure::UnknownTool(name.to_string()))?;
+    let mirrored = permit.tool().map(|tool| &tool.mirrored);
+    let along = along(message.headers, params.get("arguments"), mirrored, era)?;
     let mut record = Record::start(gateway, permit, request_id);
-    let call = Call {
-        tool: target.tool(),
-        params,
-        id: message.id,
-        era,
-        along: along(message.headers),
-        timeout: target.timeout(),
-    };
+    let call = Call { tool: target.tool(), params, id: message.id, era, along, timeout: target.timeout() };
     match attempt(&target, &call).await {
         Ok(relay) => Ok(answer(relay, record, message, accepts(message.headers)).await),
         Err(error) => {
@@ -182,7 +178,19 @@ fn request_id(headers: &HeaderMap) -> &str {
 }
 
 /// What goes along: by name, so that nothing else can.
-fn along(headers: &HeaderMap) -> Along {
+///
+/// Headers that repeat arguments are held against them and written anew, for callers of the older era too, who know
+/// nothing of them. Those that the tool does not speak of are passed on (specification 2026-07-28, "Server Behavior
+/// for Custom Headers").
+///
+/// # Errors
+/// [`Failure::HeaderMismatch`].
+fn along(
+    headers: &HeaderMap,
+    arguments: Option<&RawValue>,
+    mirrored: Option<&Mirrored>,
+    era: Era,
+) -> Result<Along, Failure> {
     const NAMED: [HeaderName; 3] = [
         HeaderName::from_static("x-request-id"),
         HeaderName::from_static("traceparent"),
@@ -194,10 +202,18 @@ fn along(headers: &HeaderMap) -> Along {
             along.headers.push((name, value.clone()));
         }
     }
-    // Headers that repeat arguments: an upstream that asks for them checks them against the body.
-    let params = headers.iter().filter(|(name, _)| name.as_str().starts_with("mcp-param-"));
-    along.headers.extend(params.map(|(name, value)| (name.clone(), value.clone())));
-    along
+    let mirrored = mirrored.filter(|mirrored| !mirrored.is_empty());
+    if let Some(mirrored) = mirrored.filter(|_| era == Era::Stateless) {
+        mirrored.check(headers, arguments)?;
+    }
+    let unknown = headers.iter().filter(|(name, _)| {
+        name.as_str().starts_with(mirrored::PREFIX) && !mirrored.is_some_and(|mirrored| mirrored.knows(name))
+    });
+    along.headers.extend(unknown.map(|(name, value)| (name.clone(), value.clone())));
+    if let Some(mirrored) = mirrored {
+        along.headers.extend(mirrored.headers(arguments));
+    }
+    Ok(along)
 }
 
 /// Counts and logs a call once, whatever becomes of it; a client that leaves is an outcome too.
