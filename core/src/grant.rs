@@ -203,6 +203,21 @@ impl FromStr for Subject {
     }
 }
 
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anyone => f.write_str("*"),
+            Self::Loopback => f.write_str("(loopback)"),
+            Self::User(name) => write!(f, "user:{name}"),
+            Self::Group(name) => write!(f, "group:{name}"),
+            Self::ServiceAccount(namespace, name) => write!(f, "serviceaccount:{namespace}:{name}"),
+            Self::Client(name) => write!(f, "client:{name}"),
+            Self::Tenant(name) => write!(f, "tenant:{name}"),
+            Self::Tag(name) => write!(f, "tag:{name}"),
+        }
+    }
+}
+
 impl Subject {
     /// Whether the subject is the caller.
     #[must_use]
@@ -231,6 +246,18 @@ pub enum Role {
     Auditor,
     /// Administers the gateway.
     Admin,
+}
+
+impl Role {
+    /// The word of a Grant.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Auditor => "auditor",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 /// Which connectors a Grant can reach at all.
@@ -316,6 +343,34 @@ impl<'a> CallerGrants<'a> {
     #[must_use]
     pub fn read_metrics(&self) -> bool {
         self.rules.iter().any(|rule| rule.read_metrics)
+    }
+
+    /// Every grant that opens the capability, with the first of its patterns that does.
+    pub fn opening<'s>(
+        &'s self,
+        connector: Granted<'s>,
+        category: Category,
+        resource: &'s str,
+    ) -> impl Iterator<Item = (&'a GrantRule, &'a Pattern)> + 's {
+        let wanted = Capability { connector: connector.id, category, resource };
+        self.reaching(connector).filter_map(move |rule| {
+            rule.patterns.iter().find(|pattern| pattern.opens(wanted, connector.labels)).map(|pattern| (rule, pattern))
+        })
+    }
+
+    /// Picks the grants that name one of the subjects: what somebody who is all of these may see and use.
+    pub fn of_subjects(subjects: &[Subject], rules: impl IntoIterator<Item = &'a GrantRule>) -> Self {
+        Self { rules: rules.into_iter().filter(|rule| rule.subjects.iter().any(|s| subjects.contains(s))).collect() }
+    }
+
+    /// All grants, whomever they are for.
+    pub fn all(rules: impl IntoIterator<Item = &'a GrantRule>) -> Self {
+        Self { rules: rules.into_iter().collect() }
+    }
+
+    /// The grants, in their order.
+    pub fn rules(&self) -> impl Iterator<Item = &'a GrantRule> + '_ {
+        self.rules.iter().copied()
     }
 
     fn reaching(&self, connector: Granted<'_>) -> impl Iterator<Item = &'a GrantRule> {

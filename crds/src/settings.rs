@@ -1,7 +1,7 @@
 //! The settings file: what is no resource. Helm values → ConfigMap `aperium-settings`; `settings.yaml` under
 //! `aperium up`. Read by the gateway and the operator, again whenever it changes.
 
-use aperium_core::egress::EgressRules;
+use aperium_core::egress::{EgressRules, HostPort};
 use aperium_core::id::TenantId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -21,6 +21,8 @@ pub struct Settings {
     pub egress: EgressRules,
     /// Limits of requests and connections.
     pub limits: Limits,
+    /// Servers that register themselves.
+    pub registration: Registration,
     /// What the operator gives to the pods it makes.
     pub services: Services,
 }
@@ -133,6 +135,26 @@ impl Default for Limits {
     }
 }
 
+/// Dynamic registration: `POST /v1/mcp/register` by admins and by callers whose Grant says `register: true`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Registration {
+    /// Whether servers may register at all. Default false.
+    pub accept: bool,
+    /// The exact `host:port` pairs that a registered URL may name; nothing else is reached, whatever `egress` opens.
+    pub allow_hosts: Vec<HostPort>,
+    /// Servers registered at the same time, with one replica. Default 64.
+    pub max_servers: usize,
+    /// Of these, by one caller. Default 8.
+    pub max_per_caller: usize,
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        Self { accept: false, allow_hosts: Vec::new(), max_servers: 64, max_per_caller: 8 }
+    }
+}
+
 /// What the operator gives to the pods it makes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -183,6 +205,9 @@ pub enum SettingsError {
     /// A limit is zero or out of its range.
     #[error("settings: limits.{0} is out of range")]
     Limit(&'static str),
+    /// More registered servers than one gateway polls.
+    #[error("settings: registration.maxServers must be at most 1000")]
+    Registration,
 }
 
 impl Settings {
@@ -209,6 +234,9 @@ impl Settings {
             if client.sha256.len() > 2 || !client.sha256.iter().all(|hash| is_hash(hash)) {
                 return Err(SettingsError::Hash(client.name.clone()));
             }
+        }
+        if self.registration.max_servers > 1000 {
+            return Err(SettingsError::Registration);
         }
         let limits = &self.limits;
         let in_range = [

@@ -1,6 +1,6 @@
 //! The routers of the listeners. Layers run from the last to the first; each line says why it is there.
 
-use crate::entry::{mcp, probes};
+use crate::entry::{api, mcp, probes};
 use crate::error::Failure;
 use crate::pipeline::{authn, edge};
 use crate::state::State;
@@ -18,6 +18,7 @@ pub(crate) fn public(state: &Arc<State>) -> Router {
     let mcp = Router::new()
         .route("/v1/mcp", post(mcp::aggregate).fallback(method_not_allowed))
         .route("/v1/mcp/{id}", post(mcp::single).fallback(method_not_allowed))
+        .merge(api::routes(state))
         .fallback(not_found)
         .with_state(Arc::clone(state))
         // Nothing behind this line is reached without a caller.

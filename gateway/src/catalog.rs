@@ -64,6 +64,14 @@ pub(crate) struct ConnectorConfig {
     pub(crate) uid: Option<String>,
     /// Its effective id.
     pub(crate) id: ConnectorId,
+    /// Its name for people.
+    pub(crate) display_name: Option<String>,
+    /// What it is for; visible to all users.
+    pub(crate) description: Option<String>,
+    /// Guidance for models, a string or an object; visible to all authenticated callers.
+    pub(crate) context: Option<serde_json::Value>,
+    /// The entry of the verified registry that it was made from.
+    pub(crate) provider: Option<String>,
     /// Labels for grants.
     pub(crate) labels: Vec<String>,
     /// How its tools are exposed.

@@ -18,16 +18,18 @@ use crate::state::State;
 use aperium_core::egress::Reach;
 use aperium_crds::Settings;
 use aperium_platform::egress::{ClusterClient, ClusterEndpoint, EgressError, EgressPolicy, ExternalClient};
+use pulse::Pulse;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) mod list;
 pub(crate) mod poll;
+pub(crate) mod pulse;
 
 /// Where a managed service listens, and its token.
 #[derive(Debug, Clone)]
@@ -57,6 +59,8 @@ pub(crate) enum Event {
     Wake(ResourceKey),
     /// A poll said something new.
     Polled(poll::Polled),
+    /// Somebody wants to hear when the Snapshot shows all that was told before.
+    Settled(oneshot::Sender<()>),
 }
 
 /// How much an event changes.
@@ -86,6 +90,8 @@ pub(crate) struct Manager {
     slots: BTreeMap<ResourceKey, Slot>,
     epoch: u64,
     changed: watch::Sender<()>,
+    /// Who hears of the next Snapshot.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 /// One connector that is served.
@@ -99,6 +105,7 @@ struct Slot {
     health: Health,
     meter: Meter,
     wake: Arc<Notify>,
+    pulse: Arc<Pulse>,
     _poller: AbortOnDropHandle<()>,
 }
 
@@ -134,6 +141,7 @@ impl Manager {
             slots: BTreeMap::new(),
             epoch: 0,
             changed,
+            waiting: Vec::new(),
         }
     }
 
@@ -154,6 +162,10 @@ impl Manager {
             }
             if dirty != Dirty::Nothing {
                 self.publish();
+            }
+            for waiting in self.waiting.drain(..) {
+                // Whoever asked may have left.
+                let _ = waiting.send(());
             }
         }
     }
@@ -185,6 +197,10 @@ impl Manager {
                 Dirty::Nothing
             }
             Event::Polled(polled) => self.polled(polled),
+            Event::Settled(waiting) => {
+                self.waiting.push(waiting);
+                Dirty::Nothing
+            }
         }
     }
 
@@ -254,7 +270,7 @@ impl Manager {
             ),
         };
         let upstream = Upstream::new(link, Limits { max_answer, max_tools });
-        let wake = Arc::new(Notify::new());
+        let (wake, pulse) = (Arc::new(Notify::new()), Pulse::new());
         let poller = poll::Poller {
             key: config.key.clone(),
             epoch: self.epoch,
@@ -262,6 +278,7 @@ impl Manager {
             period: config.period,
             timeout: config.poll_timeout,
             wake: Arc::clone(&wake),
+            pulse: Arc::clone(&pulse),
             events: self.events.clone(),
         };
         Slot {
@@ -274,6 +291,7 @@ impl Manager {
             health: Health::Pending,
             meter: self.state.metrics.meter(config.id.as_str()),
             wake,
+            pulse,
             _poller: AbortOnDropHandle::new(tokio::spawn(poller.run())),
         }
     }
@@ -326,6 +344,7 @@ impl Manager {
                 tools: Arc::clone(&slot.tools),
                 health: slot.health.clone(),
                 meter: slot.meter.clone(),
+                pulse: Arc::clone(&slot.pulse),
             })
         });
         self.state.snapshot.store(Arc::new(Snapshot::new(Arc::clone(&self.catalog), entries.collect())));

@@ -1,4 +1,5 @@
 //! The ways in. Each only reads its request, runs the pipeline, and writes the answer.
 
+pub(crate) mod api;
 pub(crate) mod mcp;
 pub(crate) mod probes;

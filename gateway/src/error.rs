@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 pub(crate) const SUPPORTED_VERSIONS: [&str; 5] = ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 
 /// Why a request is not served.
+#[allow(dead_code, reason = "the API is being filled in")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
     // Before a caller is known: answered as plain HTTP.
@@ -41,6 +42,26 @@ pub(crate) enum Failure {
     /// No such path, or a connector that the caller is granted nothing on.
     #[error("not found")]
     NotFound,
+    /// Only an admin may do this.
+    #[error("access denied: this needs the role admin")]
+    NotAdmin,
+    /// What was sent to the API cannot be used; says what to do.
+    #[error("{0}")]
+    Rejected(String),
+    /// What was sent to the API is well-formed and not valid; says what to do.
+    #[error("{0}")]
+    Invalid(String),
+    /// What is asked for does not fit what is there; says what to do.
+    #[error("{0}")]
+    Conflict(String),
+    /// Something that is needed for the answer is not there at the moment.
+    #[error("{outside}")]
+    Unavailable {
+        /// What the caller reads.
+        outside: &'static str,
+        /// What the log says.
+        inside: String,
+    },
     /// The path takes POST only.
     #[error("method not allowed")]
     Method,
@@ -92,6 +113,9 @@ impl Failure {
             Self::Unauthenticated { .. } => "unauthenticated",
             Self::AuthenticationDown(_) => "authentication_down",
             Self::NoRole => "no_role",
+            Self::NotAdmin => "not_admin",
+            Self::Conflict(_) => "conflict",
+            Self::Unavailable { .. } => "unavailable",
             Self::UnknownTool(_) => "unknown_tool",
             Self::NotFound | Self::MethodNotFound(_) | Self::Method => "not_found",
             _ => "invalid",
@@ -101,14 +125,18 @@ impl Failure {
     /// What only the log says.
     pub(crate) fn inside(&self) -> Option<&str> {
         match self {
-            Self::AuthenticationDown(cause) => Some(cause),
+            Self::AuthenticationDown(cause) | Self::Unavailable { inside: cause, .. } => Some(cause),
             _ => None,
         }
     }
 
     fn status(&self, stateless: bool) -> StatusCode {
         match self {
-            Self::Host | Self::Origin | Self::NoRole => StatusCode::FORBIDDEN,
+            Self::Host | Self::Origin | Self::NoRole | Self::NotAdmin => StatusCode::FORBIDDEN,
+            Self::Rejected(_) => StatusCode::BAD_REQUEST,
+            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
             Self::AuthenticationDown(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -138,6 +166,11 @@ impl Failure {
             | Self::Unauthenticated { .. }
             | Self::AuthenticationDown(_)
             | Self::NoRole
+            | Self::NotAdmin
+            | Self::Rejected(_)
+            | Self::Invalid(_)
+            | Self::Conflict(_)
+            | Self::Unavailable { .. }
             | Self::NotFound
             | Self::Method => None,
             Self::Parse(_) => Some(-32700),
@@ -175,13 +208,25 @@ impl Failure {
         response
     }
 
+    /// The answer of `/api`, whoever asks and whatever was asked: `{"error": …, "request_id": …}`.
+    pub(crate) fn respond_api(&self, request_id: &str) -> Response {
+        let mut writer = RawWriter::object(96);
+        writer.text("error", &self.to_string()).text("request_id", request_id);
+        let mut response = json(self.status(false), writer.finish());
+        // A router knows better than a failure which methods a path takes.
+        if !matches!(self, Self::Method) {
+            self.add_headers(response.headers_mut());
+        }
+        response
+    }
+
     fn add_headers(&self, headers: &mut http::HeaderMap) {
         let (name, value) = match self {
             Self::Unauthenticated { presented: false } => (header::WWW_AUTHENTICATE, "Bearer"),
             // RFC 6750 §3.1.
             Self::Unauthenticated { presented: true } => (header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\""),
             Self::Method => (header::ALLOW, "POST"),
-            Self::AuthenticationDown(_) => (header::RETRY_AFTER, "5"),
+            Self::AuthenticationDown(_) | Self::Unavailable { .. } => (header::RETRY_AFTER, "5"),
             _ => return,
         };
         headers.insert(name, HeaderValue::from_static(value));

@@ -52,15 +52,16 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         CatalogSource::Cluster { client, .. } => Some(Reviewer::new(client.clone())),
         CatalogSource::Given(_) => None,
     };
+    let (events, receiver) = mpsc::channel(256);
     let state = Arc::new(State {
         access: ArcSwap::from_pointee(Access::new(&config.own, &settings, &tokens)),
         snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new())),
         metrics: Arc::new(Metrics::new()),
+        events: events.clone(),
         reviewer,
         loaded: AtomicBool::new(false),
     });
     let (changed, snapshots) = watch::channel(());
-    let (events, receiver) = mpsc::channel(256);
     let manager = Manager::new(Arc::clone(&state), config.own.clone(), Arc::clone(&settings), events.clone(), changed);
     let mut tasks = JoinSet::new();
     tasks.spawn(manager.run(receiver, shutdown.clone()));

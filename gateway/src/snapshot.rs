@@ -2,6 +2,7 @@
 //! makes another one, swapped in whole.
 
 use crate::catalog::{Catalog, ConnectorConfig};
+use crate::discovery::pulse::Pulse;
 use crate::metrics::Meter;
 use crate::pipeline::upstream::Upstream;
 use aperium_core::grant::{Granted, NoGrant};
@@ -47,6 +48,9 @@ pub(crate) struct Entry {
     pub(crate) health: Health,
     /// Its metrics.
     pub(crate) meter: Meter,
+    /// When it was last asked.
+    #[allow(dead_code, reason = "the API is being filled in")]
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 impl Entry {

@@ -1,6 +1,7 @@
 //! What all requests share: the current rules of access, the current Snapshot, metrics.
 
 use crate::access::Access;
+use crate::discovery::{Event, Events};
 use crate::error::Failure;
 use crate::metrics::Metrics;
 use crate::pipeline::authn::token_review::Reviewer;
@@ -9,6 +10,7 @@ use arc_swap::ArcSwap;
 use axum::response::Response;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use tokio::sync::oneshot;
 
 /// Shared by all listeners.
 #[derive(Debug)]
@@ -19,6 +21,9 @@ pub(crate) struct State {
     pub(crate) snapshot: ArcSwap<Snapshot>,
     /// What happened.
     pub(crate) metrics: Arc<Metrics>,
+    /// The way to the Manager.
+    #[allow(dead_code, reason = "the API is being filled in")]
+    pub(crate) events: Events,
     /// Asks the API server about ServiceAccount tokens; none without a cluster.
     pub(crate) reviewer: Option<Reviewer>,
     /// Whether the Catalog has been read once: before that nobody can be served.
@@ -26,6 +31,16 @@ pub(crate) struct State {
 }
 
 impl State {
+    #[allow(dead_code, reason = "the API is being filled in")]
+    /// Waits until the Snapshot shows all that the Manager was told before.
+    pub(crate) async fn settled(&self) {
+        let (told, heard) = oneshot::channel();
+        // A Manager that has ended changes nothing any more.
+        if self.events.send(Event::Settled(told)).await.is_ok() {
+            let _ = heard.await;
+        }
+    }
+
     /// Answers a request that is refused before its message was looked at.
     pub(crate) fn refuse(&self, failure: &Failure) -> Response {
         if let Some(cause) = failure.inside() {

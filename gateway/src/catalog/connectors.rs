@@ -76,6 +76,10 @@ fn one(connector: &Connector, key: ResourceKey) -> Result<ConnectorConfig, Refus
     Ok(ConnectorConfig {
         uid: connector.metadata.uid.clone(),
         id,
+        display_name: spec.display_name.clone(),
+        description: spec.description.clone(),
+        context: spec.context.clone(),
+        provider: spec.provider.clone(),
         labels: spec.labels.clone(),
         prefixing,
         hide: spec.tools.hide.iter().cloned().collect(),

@@ -1,5 +1,6 @@
 //! One upstream, asked again and again: what is new is told, what is the same is not.
 
+use super::pulse::Pulse;
 use super::{Event, Events};
 use crate::catalog::ResourceKey;
 use crate::pipeline::upstream::{Upstream, UpstreamError};
@@ -28,6 +29,7 @@ pub(crate) struct Poller {
     pub(crate) period: Duration,
     pub(crate) timeout: Duration,
     pub(crate) wake: Arc<Notify>,
+    pub(crate) pulse: Arc<Pulse>,
     pub(crate) events: Events,
 }
 
@@ -40,6 +42,7 @@ impl Poller {
         let mut last: Option<Result<Arc<Vec<Box<RawValue>>>, String>> = None;
         let mut refused: u32 = 0;
         loop {
+            self.pulse.started();
             let outcome = self.once().await;
             refused = if matches!(outcome, Err(UpstreamError::Refused(_))) { refused.saturating_add(1) } else { 0 };
             let news = match (&last, &outcome) {
@@ -54,6 +57,7 @@ impl Poller {
                     return;
                 }
             }
+            self.pulse.finished();
             let pause = pause(self.period, refused, uuid::Uuid::new_v4().as_bytes()[0]);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}

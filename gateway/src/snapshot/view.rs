@@ -2,9 +2,9 @@
 //! Snapshot lives.
 
 use super::{Entry, Snapshot};
-use aperium_core::caller::Caller;
+use aperium_core::caller::{Caller, Principal};
 use aperium_core::capability::Category;
-use aperium_core::grant::{CallerGrants, GrantRule, NoGrant};
+use aperium_core::grant::{CallerGrants, GrantRule, NoGrant, Role};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -65,7 +65,9 @@ impl Views {
         if known.by_caller.len() >= MAX_CALLERS || known.by_grants.len() >= MAX_DECISIONS {
             *known = Known::default();
         }
-        let view = (!matching.is_empty()).then(|| {
+        // Whoever is at the machine administers the gateway, even while no Grant names it.
+        let known_to_us = !matching.is_empty() || identity.caller.principal == Principal::Loopback;
+        let view = known_to_us.then(|| {
             let fresh = || Arc::new(Decisions::new(&matching, grants, connectors));
             let decisions = Arc::clone(known.by_grants.entry(matching.clone()).or_insert_with(fresh));
             Arc::new(View { identity: Arc::clone(identity), decisions })
@@ -122,6 +124,29 @@ impl View {
         &self.identity
     }
 
+    /// The highest role that the caller's grants give. Whoever is at the machine of `aperium up` is its admin.
+    pub(crate) fn role(&self) -> Role {
+        if self.identity.caller.principal == Principal::Loopback {
+            return Role::Admin;
+        }
+        self.caller_grants().map(|grants| grants.role()).unwrap_or_default()
+    }
+
+    /// Whether the caller administers the gateway.
+    pub(crate) fn is_admin(&self) -> bool {
+        self.role() == Role::Admin
+    }
+
+    /// Whether the caller may use dynamic registration: admins, and whom a Grant names with `register: true`.
+    pub(crate) fn may_register(&self) -> bool {
+        self.is_admin() || self.rules().any(|rule| rule.register)
+    }
+
+    /// The grants whose subjects match the caller, in the order of their names.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &GrantRule> {
+        self.decisions.matching.iter().filter_map(|at| self.decisions.grants.get(*at as usize))
+    }
+
     /// Whether any grant of the caller is about the connector.
     pub(crate) fn concerns(&self, position: usize, entry: &Entry) -> bool {
         let decide = || self.caller_grants().is_ok_and(|grants| grants.concern(entry.granted()));
@@ -170,8 +195,7 @@ impl View {
     }
 
     fn caller_grants(&self) -> Result<CallerGrants<'_>, NoGrant> {
-        let rules = self.decisions.matching.iter().filter_map(|at| self.decisions.grants.get(*at as usize));
-        CallerGrants::of(&self.identity.caller, rules)
+        CallerGrants::of(&self.identity.caller, self.rules())
     }
 
     /// The definitions of all tools that the caller sees, joined by commas: of one connector under their own names,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::discovery::pulse::Pulse;
 use crate::fixtures;
 use crate::metrics::Metrics;
 use crate::pipeline::upstream::link::Link;
@@ -20,6 +21,7 @@ fn entry(health: Health, definitions: &[&str]) -> Entry {
         upstream: Upstream::new(Link::Absent(String::new()), Limits { max_answer: 1, max_tools: 1 }),
         tools: Arc::new(Toolset::build(&config, &definitions)),
         meter: Metrics::new().meter("odoo"),
+        pulse: Pulse::new(),
         config,
         health,
     }

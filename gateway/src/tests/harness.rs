@@ -134,14 +134,15 @@ impl Setup {
         };
         let settings = Arc::new(self.settings);
         let catalog = Catalog::build(&Resources::default(), Arc::clone(&settings), "aperium-system");
+        let (events, receiver) = mpsc::channel(64);
         let state = Arc::new(State {
             access: ArcSwap::from_pointee(Access::new(&own, &settings, &TokenFiles::default())),
             snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new())),
             metrics: Arc::new(Metrics::new()),
+            events: events.clone(),
             reviewer: self.reviewer.map(Reviewer::new),
             loaded: AtomicBool::new(false),
         });
-        let (events, receiver) = mpsc::channel(64);
         let ((changed, snapshots), stop) = (watch::channel(()), CancellationToken::new());
         let manager = Manager::new(Arc::clone(&state), own, settings, events.clone(), changed);
         tokio::spawn(manager.run(receiver, stop.clone()));

@@ -1,0 +1,60 @@
+//! `GET /api/whoami`: who the gateway takes the caller for, and what that gives.
+
+use super::{Answer, Asker, ok};
+use crate::state::State;
+use axum::Router;
+use axum::routing::get;
+use serde::Serialize;
+use std::sync::Arc;
+
+pub(super) fn routes() -> Router<Arc<State>> {
+    Router::new().route("/api/whoami", get(whoami))
+}
+
+/// Who the caller is.
+#[derive(Debug, Serialize)]
+struct Whoami<'a> {
+    /// The principal, spelled as a subject of a Grant.
+    principal: String,
+    /// The tenant, where the caller has one.
+    tenant: Option<&'a str>,
+    /// The groups that the authentication names.
+    groups: &'a [String],
+    /// The tags that the settings give.
+    tags: &'a [String],
+    /// The highest role that the grants give.
+    role: &'static str,
+    /// Whether the caller may use dynamic registration.
+    register: bool,
+    /// The grants that match the caller.
+    grants: Vec<Granted<'a>>,
+}
+
+/// One Grant that matches the caller.
+#[derive(Debug, Serialize)]
+struct Granted<'a> {
+    /// `<namespace>/<name>`.
+    name: &'a str,
+    /// The role that it gives.
+    role: &'static str,
+    /// What it opens.
+    connectors: Vec<&'a str>,
+}
+
+async fn whoami(asker: Asker) -> Answer {
+    let caller = &asker.view.identity().caller;
+    let grants = asker.view.rules().map(|rule| Granted {
+        name: &rule.name,
+        role: rule.role.as_str(),
+        connectors: rule.patterns.iter().map(|pattern| pattern.as_str()).collect(),
+    });
+    ok(&Whoami {
+        principal: caller.principal.to_string(),
+        tenant: caller.tenant.as_ref().map(|tenant| tenant.as_str()),
+        groups: &caller.groups,
+        tags: &caller.tags,
+        role: asker.view.role().as_str(),
+        register: asker.view.may_register(),
+        grants: grants.collect(),
+    })
+}
