@@ -5,6 +5,7 @@
 use aperium_core::grant::GrantRule;
 use aperium_core::id::ConnectorId;
 use aperium_core::name::Prefixing;
+use aperium_crds::connector::Protocol;
 use aperium_crds::{Connector, Grant, Settings};
 use http::Uri;
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +73,8 @@ pub(crate) struct ConnectorConfig {
     pub(crate) context: Option<serde_json::Value>,
     /// The entry of the verified registry that it was made from.
     pub(crate) provider: Option<String>,
+    /// What it speaks: an `http` connector has no tools, and is reached by its proxy path alone.
+    pub(crate) protocol: Protocol,
     /// Labels for grants.
     pub(crate) labels: Vec<String>,
     /// How its tools are exposed.
@@ -102,7 +105,7 @@ pub(crate) enum Place {
         /// A token Secret of the customer's own: name and key.
         token: Option<(String, String)>,
     },
-    /// A remote MCP server.
+    /// A remote MCP server, or the base URL of an HTTP API.
     Url(Uri),
 }
 

@@ -17,6 +17,7 @@ use crate::snapshot::{Entry, Health, Snapshot, Toolset};
 use crate::state::State;
 use aperium_core::egress::Reach;
 use aperium_crds::Settings;
+use aperium_crds::connector::Protocol;
 use aperium_platform::egress::{ClusterClient, ClusterEndpoint, EgressError, EgressPolicy, ExternalClient};
 use pulse::Pulse;
 use serde_json::value::RawValue;
@@ -106,7 +107,8 @@ struct Slot {
     meter: Meter,
     wake: Arc<Notify>,
     pulse: Arc<Pulse>,
-    _poller: AbortOnDropHandle<()>,
+    /// None for an HTTP connector: there is nothing to list, and what it answers is not ours to judge.
+    _poller: Option<AbortOnDropHandle<()>>,
 }
 
 /// All that a link is made from: when it differs, the upstream is another one.
@@ -271,15 +273,22 @@ impl Manager {
         };
         let upstream = Upstream::new(link, Limits { max_answer, max_tools });
         let (wake, pulse) = (Arc::new(Notify::new()), Pulse::new());
-        let poller = poll::Poller {
-            key: config.key.clone(),
-            epoch: self.epoch,
-            upstream: Arc::clone(&upstream),
-            period: config.period,
-            timeout: config.poll_timeout,
-            wake: Arc::clone(&wake),
-            pulse: Arc::clone(&pulse),
-            events: self.events.clone(),
+        let poller = || {
+            let poller = poll::Poller {
+                key: config.key.clone(),
+                epoch: self.epoch,
+                upstream: Arc::clone(&upstream),
+                period: config.period,
+                timeout: config.poll_timeout,
+                wake: Arc::clone(&wake),
+                pulse: Arc::clone(&pulse),
+                events: self.events.clone(),
+            };
+            AbortOnDropHandle::new(tokio::spawn(poller.run()))
+        };
+        let (health, poller) = match config.protocol {
+            Protocol::Mcp => (Health::Pending, Some(poller())),
+            Protocol::Http => (Health::Registered, None),
         };
         Slot {
             epoch: self.epoch,
@@ -288,11 +297,11 @@ impl Manager {
             upstream,
             definitions: Arc::default(),
             tools: Arc::default(),
-            health: Health::Pending,
+            health,
             meter: self.state.metrics.meter(config.id.as_str()),
             wake,
             pulse,
-            _poller: AbortOnDropHandle::new(tokio::spawn(poller.run())),
+            _poller: poller,
         }
     }
 
@@ -356,7 +365,7 @@ impl Manager {
 }
 
 fn same_poll(a: &ConnectorConfig, b: &ConnectorConfig) -> bool {
-    (a.period, a.poll_timeout, &a.uid) == (b.period, b.poll_timeout, &b.uid)
+    (a.protocol, a.period, a.poll_timeout, &a.uid) == (b.protocol, b.period, b.poll_timeout, &b.uid)
 }
 
 fn external(settings: &Settings) -> Result<ExternalClient, EgressError> {

@@ -3,6 +3,7 @@
 use crate::catalog::{ConnectorConfig, Place, ResourceKey};
 use aperium_core::id::ConnectorId;
 use aperium_core::name::Prefixing;
+use aperium_crds::connector::Protocol;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ pub(crate) fn remote(id: &str) -> ConnectorConfig {
         description: None,
         context: None,
         provider: None,
+        protocol: Protocol::Mcp,
         labels: Vec::new(),
         prefixing: Prefixing::Always,
         hide: BTreeSet::new(),

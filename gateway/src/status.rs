@@ -3,6 +3,7 @@
 use crate::catalog::Refused;
 use crate::snapshot::{Entry, Health};
 use aperium_crds::condition::{self, Verdict, condition, reasons, types};
+use aperium_crds::connector::Protocol;
 use aperium_crds::{Connector, ConnectorStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use std::collections::BTreeSet;
@@ -23,7 +24,8 @@ pub(crate) fn of(
     now: &Time,
 ) -> ConnectorStatus {
     let mut said = vec![accepted(refused)];
-    if let Some(entry) = entry {
+    let mcp = entry.filter(|entry| entry.config.protocol == Protocol::Mcp);
+    if let Some(entry) = mcp {
         said.push(discovered(entry));
         said.extend(inventory(connector, entry));
     }
@@ -34,12 +36,12 @@ pub(crate) fn of(
         .map(|said| condition(said.kind, said.verdict, said.reason, &said.message, generation, now.clone()))
         .collect();
     let before = connector.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let registered = entry.filter(|entry| entry.registered());
+    let registered = mcp.filter(|entry| entry.registered());
     ConnectorStatus {
         id: entry.map(|entry| entry.config.id.to_string()),
         observed_generation: generation,
         url: connector.spec.url.clone().filter(|_| entry.is_some()),
-        tools: entry
+        tools: mcp
             .map(|entry| if entry.registered() { i32::try_from(entry.tools.len()).unwrap_or(i32::MAX) } else { 0 }),
         tools_digest: registered.map(|entry| entry.tools.digest.clone()),
         conditions: condition::settle(before, conditions),

@@ -57,15 +57,15 @@ fn one(connector: &Connector, key: ResourceKey) -> Result<ConnectorConfig, Refus
     let name = ConnectorName::parse(&key.name).map_err(|error| invalid(error.to_string()))?;
     let id = effective_id(spec.id.as_deref(), &name).map_err(|error| invalid(error.to_string()))?;
     structural::check_context(spec.context.as_ref()).map_err(|fault| invalid(fault.to_string()))?;
-    if spec.protocol == Protocol::Http {
-        return Err(unsupported("protocol http is not served by this version"));
-    }
     if spec.auth.is_some() && spec.url.is_none() {
         return Err(invalid("spec.auth may be set only with spec.url".to_owned()));
     }
     let auth = spec.auth.as_ref().map(Auth::read).transpose()?;
     let (place, prefixing) = match (&spec.service, &spec.url) {
         (Some(service), None) => {
+            if spec.protocol == Protocol::Http {
+                return Err(invalid("spec.service needs protocol mcp".to_owned()));
+            }
             ModuleName::parse(&service.module).map_err(|error| invalid(error.to_string()))?;
             (Place::Service { token: token_of(service) }, Prefixing::KeepOwnPrefix)
         }
@@ -80,6 +80,7 @@ fn one(connector: &Connector, key: ResourceKey) -> Result<ConnectorConfig, Refus
         description: spec.description.clone(),
         context: spec.context.clone(),
         provider: spec.provider.clone(),
+        protocol: spec.protocol,
         labels: spec.labels.clone(),
         prefixing,
         hide: spec.tools.hide.iter().cloned().collect(),

@@ -26,8 +26,18 @@ fn reason(name: &str, extra: &Value) -> &'static str {
 
 #[test]
 fn what_this_version_does_not_serve_is_said_to_be_unsupported() {
-    assert_eq!(reason("a", &json!({ "protocol": "http" })), reasons::UNSUPPORTED_VALUE);
     assert_eq!(reason("a", &json!({ "auth": { "type": "oauth2_dcr" } })), reasons::UNSUPPORTED_VALUE);
+}
+
+#[test]
+fn an_http_connector_is_served_at_its_base_url() {
+    let catalog = build(
+        vec![connector("github", &json!({ "protocol": "http", "url": "https://api.github.com/v3" }))],
+        Vec::new(),
+    );
+    let config = &catalog.connectors[0];
+    assert_eq!(config.protocol, Protocol::Http);
+    assert_eq!(config.place, Place::Url("https://api.github.com/v3".parse().unwrap()));
 }
 
 #[test]
@@ -43,6 +53,7 @@ fn what_a_schema_would_have_caught_is_refused_all_the_same() {
         ("a", json!({ "url": "https://example.com/#x" })),
         ("a", json!({ "url": "nonsense" })),
         ("a", json!({ "service": { "module": "odoo" } })),
+        ("a", json!({ "protocol": "http", "url": null, "service": { "module": "odoo" } })),
     ] {
         assert_eq!(reason(name, &extra), reasons::INVALID, "{name} {extra}");
     }

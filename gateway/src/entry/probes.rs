@@ -2,6 +2,7 @@
 
 use crate::snapshot::Health;
 use crate::state::State as Gateway;
+use aperium_crds::connector::Protocol;
 use aperium_platform::probes::{Check, Readiness};
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -21,6 +22,7 @@ pub(crate) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Response {
     for entry in snapshot.connectors() {
         let told = match &entry.health {
             Health::Pending => json!({ "available": false, "reason": "Pending" }),
+            Health::Registered if entry.config.protocol == Protocol::Http => json!({ "available": true }),
             Health::Registered => json!({ "available": true, "tools": entry.tools.len() }),
             Health::Unavailable { reason, outside, .. } => {
                 json!({ "available": false, "reason": reason, "message": outside })

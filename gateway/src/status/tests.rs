@@ -48,6 +48,15 @@ fn a_registered_connector_is_ready_with_its_tools() {
 }
 
 #[test]
+fn an_http_connector_is_ready_without_tools() {
+    let mut entry = entry(Health::Registered, &[]);
+    entry.config.protocol = Protocol::Http;
+    let status = of(&connector(&json!({})), Some(&entry), None, &at(1));
+    assert_eq!(said(&status), [("Accepted", "True", "Accepted"), ("Ready", "True", "Ready")]);
+    assert_eq!((status.tools, status.tools_digest), (None, None));
+}
+
+#[test]
 fn what_is_wrong_is_said_in_ready_too() {
     let down = Health::Unavailable {
         reason: "ConnectFailed",
