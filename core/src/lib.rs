@@ -7,6 +7,7 @@
 //! Grant resources ──grant──────► GrantTable  ┘
 //! names and values of a credential ──auth──► usable, or a fault that names no value
 //! IpAddr, host ──address, egress──► allowed, or refused with a reason
+//! base path, caller's path and headers ──path_join, header_rules──► what an upstream is asked
 //! tool effect ──effect──► annotations, attempts
 //! ```
 
@@ -17,6 +18,8 @@ pub mod capability;
 pub mod effect;
 pub mod egress;
 pub mod grant;
+pub mod header_rules;
 pub mod id;
 pub mod module;
 pub mod name;
+pub mod path_join;
