@@ -95,10 +95,6 @@ fn one(connector: &Connector, key: ResourceKey) -> Result<ConnectorConfig, Refus
     })
 }
 
-fn unsupported(message: &str) -> Refused {
-    Refused { reason: reasons::UNSUPPORTED_VALUE, message: message.to_owned() }
-}
-
 fn token_of(service: &Service) -> Option<(String, String)> {
     service.auth.as_ref().map(|auth| (auth.existing_secret.clone(), auth.key.clone()))
 }
