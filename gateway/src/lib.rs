@@ -17,6 +17,7 @@ mod discovery;
 mod entry;
 mod era;
 mod error;
+mod explain;
 #[cfg(test)]
 mod fixtures;
 pub mod folder;

@@ -49,7 +49,6 @@ pub(crate) struct Entry {
     /// Its metrics.
     pub(crate) meter: Meter,
     /// When it was last asked.
-    #[allow(dead_code, reason = "the API is being filled in")]
     pub(crate) pulse: Arc<Pulse>,
 }
 
@@ -57,6 +56,11 @@ impl Entry {
     /// The connector as grants see it.
     pub(crate) fn granted(&self) -> Granted<'_> {
         Granted { id: &self.config.id, namespace: &self.config.key.namespace, labels: &self.config.labels }
+    }
+
+    /// Whether it is asked what it offers.
+    pub(crate) fn polled(&self) -> bool {
+        true
     }
 
     /// Whether its tools are listed.

@@ -22,7 +22,6 @@ pub(crate) struct State {
     /// What happened.
     pub(crate) metrics: Arc<Metrics>,
     /// The way to the Manager.
-    #[allow(dead_code, reason = "the API is being filled in")]
     pub(crate) events: Events,
     /// Asks the API server about ServiceAccount tokens; none without a cluster.
     pub(crate) reviewer: Option<Reviewer>,
@@ -31,7 +30,6 @@ pub(crate) struct State {
 }
 
 impl State {
-    #[allow(dead_code, reason = "the API is being filled in")]
     /// Waits until the Snapshot shows all that the Manager was told before.
     pub(crate) async fn settled(&self) {
         let (told, heard) = oneshot::channel();

@@ -16,7 +16,6 @@ struct Beat {
 #[derive(Debug)]
 pub(crate) struct Pulse(watch::Sender<Beat>);
 
-#[allow(dead_code, reason = "the API is being filled in")]
 impl Pulse {
     /// Nothing was asked yet.
     pub(crate) fn new() -> Arc<Self> {

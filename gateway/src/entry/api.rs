@@ -19,6 +19,8 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod connectors;
+mod explain;
 mod whoami;
 
 /// How long a body may take to arrive.
@@ -27,6 +29,8 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 /// All routes of the API.
 pub(crate) fn routes(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
     Router::new()
+        .merge(connectors::routes())
+        .merge(explain::routes())
         .merge(whoami::routes())
         .method_not_allowed_fallback(|| async { ApiFailure(Failure::Method) })
         .route_layer(from_fn_with_state(Arc::clone(gateway), finish))
@@ -91,7 +95,6 @@ async fn finish(State(gateway): State<Arc<Gateway>>, request: Request, next: Nex
 #[derive(Debug)]
 pub(crate) struct Asker {
     /// What is served.
-    #[allow(dead_code, reason = "the API is being filled in")]
     pub(crate) snapshot: Arc<Snapshot>,
     /// What the caller may see and use.
     pub(crate) view: Arc<View>,
@@ -111,7 +114,6 @@ impl FromRequestParts<Arc<Gateway>> for Asker {
 }
 
 /// A caller with the role admin.
-#[allow(dead_code, reason = "the API is being filled in")]
 #[derive(Debug)]
 pub(crate) struct Admin(pub(crate) Asker);
 
@@ -124,7 +126,6 @@ impl FromRequestParts<Arc<Gateway>> for Admin {
     }
 }
 
-#[allow(dead_code, reason = "the API is being filled in")]
 /// A JSON body. No web page can send one without asking first, which is why nothing else is taken.
 #[derive(Debug)]
 pub(crate) struct Body<T>(pub(crate) T);
@@ -148,7 +149,6 @@ impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for Body<T> {
 
 /// What is wrong with a body that is JSON. Of a wrong value the parser would quote the value, which may be a secret;
 /// names of fields are none.
-#[allow(dead_code, reason = "the API is being filled in")]
 fn unwanted(error: &serde_json::Error) -> String {
     let text = error.to_string();
     if text.starts_with("unknown field") || text.starts_with("missing field") || text.starts_with("unknown variant") {

@@ -1,0 +1,241 @@
+//! A connector as a caller may see it: no address and no secret for anyone but admins, and a secret for nobody.
+
+use crate::catalog::Place;
+use crate::snapshot::{Entry, Health, Snapshot, View};
+use aperium_core::capability::Category;
+use aperium_core::grant::CallerGrants;
+use aperium_crds::connector::Protocol;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// One connector.
+#[derive(Debug, Serialize)]
+pub(super) struct Connector {
+    /// Its id: prefix of its tools, segment of paths and grants.
+    id: String,
+    /// `mcp` or `http`.
+    protocol: &'static str,
+    /// Its name for people.
+    display_name: Option<String>,
+    /// The entry of the verified registry that it was made from, or `Custom`.
+    provider: String,
+    /// `system`, `custom` or `verified`.
+    group: &'static str,
+    /// What it is for.
+    description: Option<String>,
+    /// Guidance for models: a string or an object.
+    context: Option<Value>,
+    /// Labels that grants can name.
+    labels: Vec<String>,
+    /// How the gateway authenticates there; nothing for services and for servers that let anyone in.
+    auth_type: Option<String>,
+    /// Whether each user authorises the gateway for themselves.
+    per_user: bool,
+    /// How it is for this caller.
+    status: Status,
+    /// What is wrong, where something is.
+    error: Option<String>,
+    /// What it offers.
+    capabilities: Capabilities,
+    /// When it was last asked; nothing for HTTP connectors, which are not.
+    last_probe: Option<String>,
+    /// What only admins see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin: Option<ForAdmins>,
+}
+
+/// How a connector is for one caller. The first that holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    /// No Grant of the caller is about it.
+    NoAccess,
+    /// Its credential is missing or refused.
+    Misconfigured,
+    /// It does not answer as it should.
+    Unreachable,
+    /// It has not been asked yet.
+    Pending,
+    /// It can be used.
+    Ready,
+}
+
+/// What a connector offers, and what of it the caller may use.
+#[derive(Debug, Default, Serialize)]
+struct Capabilities {
+    /// MCP tools.
+    tools: Vec<Capability>,
+    /// MCP prompts.
+    prompts: Vec<Capability>,
+    /// MCP resources; the name is the URI.
+    resources: Vec<Capability>,
+    /// MCP resource templates; the name is the URI template.
+    templates: Vec<Capability>,
+    /// The proxy path `/v1/connectors/<id>/`.
+    proxy: Access,
+}
+
+/// One thing that a connector offers.
+#[derive(Debug, Serialize)]
+struct Capability {
+    /// The upstream's own name, which grants speak of.
+    name: String,
+    /// The name in the aggregate.
+    exposed: String,
+    /// What the upstream says of it.
+    description: Option<String>,
+    /// Whether a Grant opens it to the caller.
+    accessible: bool,
+}
+
+/// Whether something without a name may be used.
+#[derive(Debug, Default, Serialize)]
+struct Access {
+    /// Whether a Grant opens it to the caller.
+    accessible: bool,
+}
+
+/// What only admins see.
+#[derive(Debug, Serialize)]
+struct ForAdmins {
+    /// The namespace of its resource.
+    namespace: String,
+    /// The name of its resource.
+    name: String,
+    /// Where it is, for remote connectors.
+    url: Option<String>,
+    /// Why it is unreachable, with addresses.
+    cause: Option<String>,
+    /// Tools whose texts carry hidden characters, with the hash that accepts them.
+    quarantined: Vec<Quarantined>,
+}
+
+/// One thing in quarantine.
+#[derive(Debug, Serialize)]
+struct Quarantined {
+    /// Its name, without the characters that are not shown.
+    name: String,
+    /// What `spec.tools.acceptedHashes` must hold to list it.
+    hash: String,
+}
+
+impl Connector {
+    /// The connector at a position of the Snapshot, for the caller of the view.
+    pub(super) fn of(snapshot: &Snapshot, view: &View, position: usize) -> Option<Self> {
+        let entry = snapshot.at(position)?;
+        let config = &entry.config;
+        let status = status(entry, view.concerns(position, entry));
+        Some(Self {
+            id: config.id.to_string(),
+            protocol: if config.protocol == Protocol::Http { "http" } else { "mcp" },
+            display_name: config.display_name.clone(),
+            provider: config.provider.clone().unwrap_or_else(|| "Custom".to_owned()),
+            group: if config.provider.is_some() { "verified" } else { "custom" },
+            description: config.description.clone(),
+            context: config.context.clone(),
+            labels: config.labels.clone(),
+            auth_type: config.auth.as_ref().map(|auth| auth.scheme.to_string()),
+            per_user: false,
+            status,
+            error: error(entry, status),
+            capabilities: capabilities(entry, view),
+            last_probe: entry.pulse.last().map(|at| format!("{at:.0}")),
+            admin: view.is_admin().then(|| ForAdmins::of(entry)),
+        })
+    }
+}
+
+fn status(entry: &Entry, concerned: bool) -> Status {
+    match &entry.health {
+        _ if !concerned => Status::NoAccess,
+        Health::Unavailable { reason: "TokenMissing" | "AuthFailed" | "CredentialMissing", .. } => {
+            Status::Misconfigured
+        }
+        Health::Unavailable { .. } => Status::Unreachable,
+        Health::Pending => Status::Pending,
+        Health::Registered => Status::Ready,
+    }
+}
+
+fn error(entry: &Entry, status: Status) -> Option<String> {
+    match (&entry.health, status) {
+        (_, Status::NoAccess) => None,
+        (Health::Unavailable { outside, .. }, _) => Some(outside.clone()),
+        _ => None,
+    }
+}
+
+fn capabilities(entry: &Entry, view: &View) -> Capabilities {
+    let granted = entry.granted();
+    let grants = CallerGrants::of(&view.identity().caller, view.rules()).ok();
+    let opens = |category, name: &str| {
+        grants.as_ref().is_some_and(|grants| grants.allowing(granted, category, name).is_some())
+    };
+    let tools = entry.tools.iter().map(|tool| Capability {
+        name: tool.name.to_string(),
+        exposed: tool.exposed.to_string(),
+        description: description(&tool.definition),
+        accessible: opens(Category::Tools, &tool.name),
+    });
+    Capabilities {
+        tools: tools.collect(),
+        proxy: Access { accessible: opens(Category::Proxy, "") },
+        ..Capabilities::default()
+    }
+}
+
+/// The description in a definition, as far as it is a text.
+fn description(definition: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Described<'a> {
+        #[serde(borrow)]
+        description: Option<&'a RawValue>,
+    }
+    let described: Described<'_> = serde_json::from_str(definition).ok()?;
+    serde_json::from_str(described.description?.get()).ok()
+}
+
+impl ForAdmins {
+    fn of(entry: &Entry) -> Self {
+        let config = &entry.config;
+        let quarantined = entry.tools.quarantined.iter();
+        Self {
+            namespace: config.key.namespace.clone(),
+            name: config.key.name.clone(),
+            url: match &config.place {
+                Place::Url(uri) => Some(uri.to_string()),
+                Place::Service { .. } => None,
+            },
+            cause: match &entry.health {
+                Health::Unavailable { inside, .. } => Some(inside.clone()),
+                _ => None,
+            },
+            quarantined: quarantined.map(|(name, hash)| Quarantined { name: name.clone(), hash: hash.clone() }).collect(),
+        }
+    }
+}
+
+/// A Connector that is not served.
+#[derive(Debug, Serialize)]
+pub(super) struct Refused {
+    namespace: String,
+    name: String,
+    reason: &'static str,
+    message: String,
+}
+
+impl Refused {
+    /// All of them, in the order of their keys.
+    pub(super) fn all(snapshot: &Snapshot) -> Vec<Self> {
+        let refused = snapshot.catalog.refused.iter();
+        refused
+            .map(|(key, why)| Self {
+                namespace: key.namespace.clone(),
+                name: key.name.clone(),
+                reason: why.reason,
+                message: why.message.clone(),
+            })
+            .collect()
+    }
+}

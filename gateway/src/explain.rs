@@ -1,0 +1,190 @@
+//! "Who may do this, and by which Grant?": one capability and somebody's subjects in, the answer with its reason out.
+//! Pure; the same rules that decide calls.
+
+use crate::snapshot::{Entry, Health, Snapshot};
+use aperium_core::capability::Category;
+use aperium_core::grant::{CallerGrants, GrantRule, Granted, Pattern, Subject};
+use aperium_core::id::ConnectorId;
+use serde::Serialize;
+
+/// Somebody and something.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    /// Everything that a Grant could name the person by.
+    pub(crate) subjects: &'a [Subject],
+    /// The connector's id.
+    pub(crate) connector: &'a str,
+    /// The kind of thing.
+    pub(crate) category: Category,
+    /// The upstream's own name, or the exposed one; empty for the proxy.
+    pub(crate) name: &'a str,
+}
+
+/// Why it is allowed or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reason {
+    /// A Grant opens it.
+    Granted,
+    /// No Grant names the person at all: every request is 403.
+    NoRole,
+    /// Grants name the person, and none opens this.
+    NotGranted,
+    /// No connector has this id.
+    UnknownConnector,
+    /// The connector's configuration is not accepted, so it is not served.
+    NotServed,
+    /// The connector is served and does not offer this.
+    UnknownName,
+    /// The admin hides it (`spec.tools.hide`).
+    Hidden,
+    /// Its texts carry hidden characters, and no admin has accepted them.
+    Quarantined,
+    /// A Grant opens it, and the connector cannot be asked at the moment.
+    Unavailable,
+}
+
+/// The answer.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Explanation {
+    /// Whether a call would go through.
+    pub(crate) allowed: bool,
+    /// Why.
+    pub(crate) reason: Reason,
+    /// The same for people.
+    pub(crate) message: String,
+    /// The connector's id as it is spelled.
+    pub(crate) connector: String,
+    /// The category.
+    pub(crate) category: &'static str,
+    /// The upstream's own name.
+    pub(crate) name: String,
+    /// The grants of the person that open it.
+    pub(crate) grants: Vec<By>,
+    /// For admins: every Grant that opens it, to whomever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) everyone: Option<Vec<By>>,
+}
+
+/// One Grant that opens it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct By {
+    /// `<namespace>/<name>`.
+    pub(crate) grant: String,
+    /// The first of its patterns that does.
+    pub(crate) pattern: String,
+    /// Whom it names.
+    pub(crate) subjects: Vec<String>,
+}
+
+impl By {
+    fn of((rule, pattern): (&GrantRule, &Pattern)) -> Self {
+        let subjects = rule.subjects.iter().map(ToString::to_string).collect();
+        Self { grant: rule.name.clone(), pattern: pattern.to_string(), subjects }
+    }
+}
+
+/// Answers a question. An admin hears what is hidden or in quarantine, and of everybody's grants; to others, such a
+/// thing is unknown.
+pub(crate) fn explain(snapshot: &Snapshot, question: &Question<'_>, admin: bool) -> Explanation {
+    let rules = &*snapshot.catalog.grants;
+    let mine = CallerGrants::of_subjects(question.subjects, rules);
+    let nobody = mine.rules().next().is_none();
+    let found = ConnectorId::any(question.connector)
+        .ok()
+        .and_then(|id| snapshot.position(&id))
+        .and_then(|position| snapshot.at(position));
+    let Some(entry) = found else {
+        let reason = if nobody { Reason::NoRole } else { unserved(snapshot, question.connector, admin) };
+        return answer(question, question.connector, question.name, reason, None);
+    };
+    let name = own_name(snapshot, entry, question);
+    let connector = Granted { namespace: &entry.config.key.namespace, ..entry.granted() };
+    let grants: Vec<By> = mine.opening(connector, question.category, name).map(By::of).collect();
+    let everyone =
+        admin.then(|| CallerGrants::all(rules).opening(connector, question.category, name).map(By::of).collect());
+    let reason = match (offered(entry, question.category, name), grants.is_empty()) {
+        _ if nobody => Reason::NoRole,
+        (Offered::Hidden, _) if admin => Reason::Hidden,
+        (Offered::Quarantined, _) if admin => Reason::Quarantined,
+        (Offered::Hidden | Offered::Quarantined | Offered::No, _) => Reason::UnknownName,
+        (_, true) => Reason::NotGranted,
+        (Offered::Yes, false) => Reason::Granted,
+        (Offered::Unasked, false) => Reason::Unavailable,
+    };
+    Explanation { grants, everyone, ..answer(question, entry.config.id.as_str(), name, reason, Some(entry)) }
+}
+
+/// What a connector says of one name.
+enum Offered {
+    Yes,
+    No,
+    Hidden,
+    Quarantined,
+    /// It has not been asked with success.
+    Unasked,
+}
+
+fn offered(entry: &Entry, category: Category, name: &str) -> Offered {
+    match category {
+        Category::Proxy => Offered::Yes,
+        Category::Tools if entry.config.hide.contains(name) => Offered::Hidden,
+        Category::Tools if entry.tools.quarantined.contains_key(name) => Offered::Quarantined,
+        Category::Tools if entry.tools.position(name).is_some() => Offered::Yes,
+        _ if !entry.registered() => Offered::Unasked,
+        _ => Offered::No,
+    }
+}
+
+/// The name that grants speak of: whoever asks may have copied the exposed one from a client.
+fn own_name<'a>(snapshot: &'a Snapshot, entry: &'a Entry, question: &Question<'a>) -> &'a str {
+    if question.category != Category::Tools || entry.tools.position(question.name).is_some() {
+        return question.name;
+    }
+    let exposed = snapshot.exposed(question.name).filter(|(position, _)| {
+        snapshot.at(*position).is_some_and(|other| other.config.id == entry.config.id)
+    });
+    exposed.and_then(|(_, tool)| entry.tools.at(tool)).map_or(question.name, |tool| &tool.name)
+}
+
+/// A connector that is configured and not served, or none at all; only admins hear of the difference.
+fn unserved(snapshot: &Snapshot, id: &str, admin: bool) -> Reason {
+    let refused = snapshot.catalog.refused.keys().any(|key| key.name.replace('-', "").eq_ignore_ascii_case(id));
+    if admin && refused { Reason::NotServed } else { Reason::UnknownConnector }
+}
+
+fn answer(question: &Question<'_>, connector: &str, name: &str, reason: Reason, entry: Option<&Entry>) -> Explanation {
+    let what = match question.category {
+        Category::Proxy => format!("{connector}/proxy"),
+        category => format!("{connector}/{}/{name}", category.as_str()),
+    };
+    let message = match reason {
+        Reason::Granted => format!("{what} is granted"),
+        Reason::NoRole => "no Grant names this caller: every request is refused".to_owned(),
+        Reason::NotGranted => format!("no Grant of this caller opens {what}"),
+        Reason::UnknownConnector => format!("there is no connector \"{connector}\""),
+        Reason::NotServed => format!("connector \"{connector}\" is configured and not served: see its status"),
+        Reason::UnknownName => format!("connector {connector} offers no such thing: {what}"),
+        Reason::Hidden => format!("{what} is hidden by spec.tools.hide"),
+        Reason::Quarantined => {
+            format!("{what} is in quarantine: its texts carry hidden characters and its hash is not in spec.tools.acceptedHashes")
+        }
+        Reason::Unavailable => {
+            let why = match entry.map(|entry| &entry.health) {
+                Some(Health::Unavailable { outside, .. }) => outside.as_str(),
+                _ => "not discovered yet",
+            };
+            format!("{what} is granted, but connector {connector} is unavailable ({why})")
+        }
+    };
+    Explanation {
+        allowed: reason == Reason::Granted,
+        reason,
+        message,
+        connector: connector.to_owned(),
+        category: question.category.as_str(),
+        name: name.to_owned(),
+        grants: Vec::new(),
+        everyone: None,
+    }
+}
