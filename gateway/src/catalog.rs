@@ -45,6 +45,8 @@ pub(crate) struct Catalog {
     pub(crate) grants: Arc<[GrantRule]>,
     /// The settings file.
     pub(crate) settings: Arc<Settings>,
+    /// What it was built from, the refused ones among them.
+    pub(crate) resources: Resources,
 }
 
 /// Why a resource is not taken.
@@ -123,7 +125,17 @@ impl Catalog {
     pub(crate) fn build(resources: &Resources, settings: Arc<Settings>, system_namespace: &str) -> Self {
         let (connectors, refused) = connectors::take(&resources.connectors, system_namespace);
         let grants = grants::take(&resources.grants, system_namespace).into();
-        Self { connectors, refused, grants, settings }
+        Self { connectors, refused, grants, settings, resources: resources.clone() }
+    }
+
+    /// A Connector as it was given. Those of a folder may have no namespace: they count as in the system namespace,
+    /// which is that of the key.
+    pub(crate) fn connector(&self, key: &ResourceKey) -> Option<&Arc<Connector>> {
+        let is_it = |connector: &&Arc<Connector>| {
+            let metadata = &connector.metadata;
+            key_of(metadata.namespace.as_deref(), metadata.name.as_deref(), &key.namespace) == *key
+        };
+        self.resources.connectors.iter().find(is_it)
     }
 }
 

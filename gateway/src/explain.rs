@@ -141,9 +141,9 @@ fn own_name<'a>(snapshot: &'a Snapshot, entry: &'a Entry, question: &Question<'a
     if question.category != Category::Tools || entry.tools.position(question.name).is_some() {
         return question.name;
     }
-    let exposed = snapshot.exposed(question.name).filter(|(position, _)| {
-        snapshot.at(*position).is_some_and(|other| other.config.id == entry.config.id)
-    });
+    let exposed = snapshot
+        .exposed(question.name)
+        .filter(|(position, _)| snapshot.at(*position).is_some_and(|other| other.config.id == entry.config.id));
     exposed.and_then(|(_, tool)| entry.tools.at(tool)).map_or(question.name, |tool| &tool.name)
 }
 
@@ -167,7 +167,9 @@ fn answer(question: &Question<'_>, connector: &str, name: &str, reason: Reason, 
         Reason::UnknownName => format!("connector {connector} offers no such thing: {what}"),
         Reason::Hidden => format!("{what} is hidden by spec.tools.hide"),
         Reason::Quarantined => {
-            format!("{what} is in quarantine: its texts carry hidden characters and its hash is not in spec.tools.acceptedHashes")
+            format!(
+                "{what} is in quarantine: its texts carry hidden characters and its hash is not in spec.tools.acceptedHashes"
+            )
         }
         Reason::Unavailable => {
             let why = match entry.map(|entry| &entry.health) {

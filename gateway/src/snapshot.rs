@@ -7,6 +7,7 @@ use crate::metrics::Meter;
 use crate::pipeline::upstream::Upstream;
 use aperium_core::grant::{Granted, NoGrant};
 use aperium_core::id::ConnectorId;
+use aperium_crds::connector::Protocol;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ impl Entry {
 
     /// Whether it is asked what it offers.
     pub(crate) fn polled(&self) -> bool {
-        true
+        self.config.protocol == Protocol::Mcp
     }
 
     /// Whether its tools are listed.

@@ -37,6 +37,18 @@ pub(crate) enum Scheme {
     },
 }
 
+impl Scheme {
+    /// The type, spelled as in `spec.auth.type`.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Bearer => "bearer_token",
+            Self::KeyHeader(_) | Self::KeyParameter(_) => "api_key",
+            Self::Basic => "basic",
+            Self::ClientCredentials { .. } => "oauth2_client_credentials",
+        }
+    }
+}
+
 impl Auth {
     /// Reads and checks it.
     ///

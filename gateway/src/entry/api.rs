@@ -21,6 +21,7 @@ use std::time::Duration;
 
 mod connectors;
 mod explain;
+mod grants;
 mod whoami;
 
 /// How long a body may take to arrive.
@@ -31,6 +32,7 @@ pub(crate) fn routes(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
     Router::new()
         .merge(connectors::routes())
         .merge(explain::routes())
+        .merge(grants::routes())
         .merge(whoami::routes())
         .method_not_allowed_fallback(|| async { ApiFailure(Failure::Method) })
         .route_layer(from_fn_with_state(Arc::clone(gateway), finish))

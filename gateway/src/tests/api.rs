@@ -1,7 +1,7 @@
 use super::harness::*;
 use axum::body::Body;
 use axum::extract::Request;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A request of the API, as the agent.
 fn ask(method: &str, path: &str) -> Request {
@@ -9,6 +9,144 @@ fn ask(method: &str, path: &str) -> Request {
     *request.method_mut() = method.parse().unwrap();
     *request.body_mut() = Body::empty();
     request
+}
+
+async fn get(gateway: &Gateway, path: &str) -> Value {
+    let answer = gateway.send(ask("GET", path)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()
+}
+
+/// A gateway that `agent` uses and `other` administers.
+async fn gateway(fake: &Fake) -> Gateway {
+    let extra = json!({ "description": "orders", "context": { "use": "for orders" }, "labels": ["erp"], "tools": { "hide": ["drop"] } });
+    let mut setup = Setup::default()
+        .url("odoo", fake.address, &extra)
+        .url("hr", fake.address, &json!({ "provider": "notion" }))
+        .grant("client:agent", &["odoo/tools/search_*"])
+        .grant("client:other", &["hr/**"]);
+    setup.grants[1]["spec"]["role"] = json!("admin");
+    setup.start().await
+}
+
+async fn as_admin(gateway: &Gateway, path: &str, body: Option<&Value>) -> Answer {
+    let mut request = post_as("other-token", path, &body.map(ToString::to_string).unwrap_or_default());
+    if body.is_none() {
+        *request.method_mut() = http::Method::GET;
+    }
+    gateway.send(request).await
+}
+
+const TOOLS: [&str; 3] = ["drop", "search_orders", "write_order"];
+
+#[tokio::test]
+async fn connectors_show_what_the_caller_may_use_and_no_address() {
+    let fake = Fake::stateless(&TOOLS).await;
+    let gateway = gateway(&fake).await;
+    let all = get(&gateway, "/api/connectors").await;
+    assert!(!all.to_string().contains(&fake.address.to_string()) && all.get("refused").is_none());
+    let ids: Vec<_> = all["connectors"].as_array().unwrap().iter().map(|c| (&c["id"], &c["status"])).collect();
+    assert_eq!(format!("{ids:?}"), r#"[(String("hr"), String("no_access")), (String("odoo"), String("ready"))]"#);
+    let odoo = get(&gateway, "/api/connectors/ODOO").await;
+    assert_eq!(
+        (&odoo["description"], &odoo["context"]["use"], &odoo["labels"], &odoo["group"], &odoo["provider"]),
+        (&json!("orders"), &json!("for orders"), &json!(["erp"]), &json!("custom"), &json!("Custom"))
+    );
+    let tools = odoo["capabilities"]["tools"].as_array().unwrap();
+    let tools: Vec<_> = tools.iter().map(|t| (t["exposed"].as_str().unwrap(), t["accessible"] == true)).collect();
+    assert_eq!(tools, [("odoo_search_orders", true), ("odoo_write_order", false)]);
+    assert!(odoo.get("admin").is_none() && odoo["last_probe"].is_string());
+    assert_eq!(gateway.send(ask("GET", "/api/connectors/nothere")).await.status, 404);
+    assert_eq!(gateway.send(ask("GET", "/api/grants")).await.status, 403);
+}
+
+#[tokio::test]
+async fn admins_see_addresses_refusals_and_grants() {
+    let fake = Fake::stateless(&TOOLS).await;
+    let gateway = gateway(&fake).await;
+    let mut connectors: Vec<Value> =
+        gateway.state.snapshot.load().catalog.resources.connectors.iter().map(|c| json!(**c)).collect();
+    connectors.push(connector("broken", &json!({ "protocol": "mcp", "url": "https://example.com", "suspend": true })));
+    gateway.resources(&connectors, &[json!({ "apiVersion": "aperium.dev/v1alpha1", "kind": "Grant",
+        "metadata": { "name": "a", "namespace": "aperium-system" }, "spec": { "subjects": ["client:other"], "role": "admin" } })]).await;
+    gateway.until(|snapshot| !snapshot.catalog.refused.is_empty()).await;
+    let all = as_admin(&gateway, "/api/connectors", None).await.json();
+    assert_eq!(all["refused"][0]["reason"], "Suspended");
+    assert_eq!(all["connectors"][0]["admin"]["url"], format!("http://{}/mcp", fake.address));
+    assert_eq!(all["connectors"][0]["group"], "verified");
+    let grants = as_admin(&gateway, "/api/grants", None).await.json();
+    assert_eq!(grants["grants"][0]["spec"]["role"], "admin");
+}
+
+#[tokio::test]
+async fn refresh_asks_the_upstream_at_once_and_answers_with_what_it_says() {
+    let tools = std::sync::Arc::new(std::sync::Mutex::new(definitions(&["search_a"])));
+    let list = std::sync::Arc::clone(&tools);
+    let fake = Fake::start(move |seen| {
+        let tools = list.lock().unwrap().clone();
+        async move { stateless(&seen, &tools) }
+    })
+    .await;
+    let slow = json!({ "discovery": { "periodSeconds": 600, "timeoutSeconds": 1 } });
+    let gateway = Setup::default()
+        .url("odoo", fake.address, &slow)
+        .grant("client:agent", &["odoo/**"])
+        .grant("client:other", &["x/**"])
+        .start()
+        .await;
+    *tools.lock().unwrap() = definitions(&["search_a", "search_b"]);
+    let answer = gateway.send(post("/api/connectors/odoo/refresh", "")).await;
+    assert_eq!(answer.json()["capabilities"]["tools"].as_array().unwrap().len(), 2);
+    let other = gateway.send(post_as("other-token", "/api/connectors/odoo/refresh", "")).await;
+    assert_eq!(other.status, 404, "whoever is granted nothing there makes nobody ask");
+}
+
+#[tokio::test]
+async fn explain_says_who_may_do_what_and_by_which_grant() {
+    let fake = Fake::stateless(&TOOLS).await;
+    let gateway = gateway(&fake).await;
+    let mine = async |category: &str, name: &str| {
+        let body = json!({ "connector": "odoo", "category": category, "name": name });
+        gateway.post("/api/explain", &body.to_string()).await.json()
+    };
+    let granted = mine("tools", "odoo_search_orders").await;
+    assert_eq!(
+        (&granted["allowed"], &granted["name"], &granted["grants"][0]["grant"], &granted["grants"][0]["pattern"]),
+        (&json!(true), &json!("search_orders"), &json!("aperium-system/g0"), &json!("odoo/tools/search_*"))
+    );
+    assert!(granted.get("everyone").is_none());
+    assert_eq!(mine("tools", "write_order").await["reason"], "not_granted");
+    assert_eq!(mine("tools", "drop").await["reason"], "unknown_name", "a hidden tool is unknown to others");
+    assert_eq!(mine("proxy", "").await["reason"], "not_granted");
+    assert_eq!(
+        mine("nonsense", "x").await["error"],
+        "`category` must be tools, prompts, resources, templates or proxy"
+    );
+    let other = json!({ "as": ["client:agent"], "connector": "odoo", "category": "tools", "name": "drop" });
+    assert_eq!(gateway.post("/api/explain", &other.to_string()).await.status, 403);
+    let told = as_admin(&gateway, "/api/explain", Some(&other)).await.json();
+    assert_eq!(told["reason"], "hidden");
+    let stranger =
+        json!({ "as": ["user:eve@example.com"], "connector": "odoo", "category": "tools", "name": "search_x" });
+    let told = as_admin(&gateway, "/api/explain", Some(&stranger)).await.json();
+    assert_eq!((&told["reason"], &told["everyone"][0]["subjects"][0]), (&json!("no_role"), &json!("client:agent")));
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_wanted_is_refused_without_being_quoted() {
+    let gateway = Setup::default().grant("client:agent", &["**"]).start().await;
+    let refuse = async |body: &str| {
+        let answer = gateway.post("/api/explain", body).await;
+        (answer.status, answer.json()["error"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(refuse("{").await.1, "the body: malformed JSON at line 1 column 1");
+    assert!(refuse(r#"{"connector":"a","connector":"b"}"#).await.1.contains("duplicate key"));
+    assert!(refuse(r#"{"conector":"a"}"#).await.1.contains("unknown field `conector`"));
+    let (status, text) = refuse(r#"{"connector":{"secret":"hunter2"}}"#).await;
+    assert!(status == 400 && !text.contains("hunter2"), "{text}");
+    let mut form = post("/api/explain", "{}");
+    form.headers_mut().insert("content-type", "text/plain".parse().unwrap());
+    assert_eq!(gateway.send(form).await.status, 400);
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ pub(super) struct Connector {
     /// Labels that grants can name.
     labels: Vec<String>,
     /// How the gateway authenticates there; nothing for services and for servers that let anyone in.
-    auth_type: Option<String>,
+    auth_type: Option<&'static str>,
     /// Whether each user authorises the gateway for themselves.
     per_user: bool,
     /// How it is for this caller.
@@ -103,6 +103,10 @@ struct ForAdmins {
     namespace: String,
     /// The name of its resource.
     name: String,
+    /// The version that a change must name; nothing in a folder.
+    version: Option<String>,
+    /// What the resource says. Credentials are named there, and never held.
+    spec: Option<Value>,
     /// Where it is, for remote connectors.
     url: Option<String>,
     /// Why it is unreachable, with addresses.
@@ -135,13 +139,13 @@ impl Connector {
             description: config.description.clone(),
             context: config.context.clone(),
             labels: config.labels.clone(),
-            auth_type: config.auth.as_ref().map(|auth| auth.scheme.to_string()),
+            auth_type: config.auth.as_ref().map(|auth| auth.scheme.as_str()),
             per_user: false,
             status,
             error: error(entry, status),
             capabilities: capabilities(entry, view),
             last_probe: entry.pulse.last().map(|at| format!("{at:.0}")),
-            admin: view.is_admin().then(|| ForAdmins::of(entry)),
+            admin: view.is_admin().then(|| ForAdmins::of(snapshot, entry)),
         })
     }
 }
@@ -169,9 +173,8 @@ fn error(entry: &Entry, status: Status) -> Option<String> {
 fn capabilities(entry: &Entry, view: &View) -> Capabilities {
     let granted = entry.granted();
     let grants = CallerGrants::of(&view.identity().caller, view.rules()).ok();
-    let opens = |category, name: &str| {
-        grants.as_ref().is_some_and(|grants| grants.allowing(granted, category, name).is_some())
-    };
+    let opens =
+        |category, name: &str| grants.as_ref().is_some_and(|grants| grants.allowing(granted, category, name).is_some());
     let tools = entry.tools.iter().map(|tool| Capability {
         name: tool.name.to_string(),
         exposed: tool.exposed.to_string(),
@@ -197,12 +200,15 @@ fn description(definition: &str) -> Option<String> {
 }
 
 impl ForAdmins {
-    fn of(entry: &Entry) -> Self {
+    fn of(snapshot: &Snapshot, entry: &Entry) -> Self {
         let config = &entry.config;
+        let resource = snapshot.catalog.connector(&config.key);
         let quarantined = entry.tools.quarantined.iter();
         Self {
             namespace: config.key.namespace.clone(),
             name: config.key.name.clone(),
+            version: resource.and_then(|resource| resource.metadata.resource_version.clone()),
+            spec: resource.and_then(|resource| serde_json::to_value(&resource.spec).ok()),
             url: match &config.place {
                 Place::Url(uri) => Some(uri.to_string()),
                 Place::Service { .. } => None,
@@ -211,7 +217,9 @@ impl ForAdmins {
                 Health::Unavailable { inside, .. } => Some(inside.clone()),
                 _ => None,
             },
-            quarantined: quarantined.map(|(name, hash)| Quarantined { name: name.clone(), hash: hash.clone() }).collect(),
+            quarantined: quarantined
+                .map(|(name, hash)| Quarantined { name: name.clone(), hash: hash.clone() })
+                .collect(),
         }
     }
 }
