@@ -11,6 +11,7 @@
 mod access;
 mod app;
 mod catalog;
+mod changes;
 mod cluster;
 pub mod config;
 mod discovery;

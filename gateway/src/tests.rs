@@ -9,4 +9,6 @@ mod eras;
 mod grants;
 mod harness;
 mod headers;
+mod legacy_sse;
+mod resume;
 mod streams;

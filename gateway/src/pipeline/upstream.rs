@@ -8,20 +8,24 @@
 use crate::era::{self, Era};
 use aperium_platform::egress::EgressError;
 use arc_swap::ArcSwapOption;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
 pub(crate) mod answer;
+pub(crate) mod body;
+pub(crate) mod legacy_sse;
 pub(crate) mod link;
 pub(crate) mod negotiate;
 pub(crate) mod relay;
+pub(crate) mod resume;
 pub(crate) mod sse;
 pub(crate) mod translate;
 
+use body::UpstreamBody;
+use legacy_sse::Connection;
 use link::Link;
 
 /// Why an upstream gave no usable answer.
@@ -45,6 +49,9 @@ pub(crate) enum UpstreamError {
     /// Its session has ended.
     #[error("its session had ended and is being renewed")]
     SessionEnded,
+    /// More requests are under way on its stream than it may carry.
+    #[error("too many requests to it are under way")]
+    Busy,
     /// It speaks something else than MCP.
     #[error("it does not answer as an MCP server: {0}")]
     Protocol(&'static str),
@@ -69,6 +76,7 @@ impl UpstreamError {
             Self::Refused(_) => "AuthFailed",
             Self::Status(_) => "UpstreamError",
             Self::SessionEnded => "SessionEnded",
+            Self::Busy => "Busy",
             Self::Protocol(_) => "NotMcp",
             Self::TooLarge(_) => "AnswerTooLarge",
             Self::Broken => "AnswerBroken",
@@ -97,7 +105,7 @@ impl UpstreamError {
     pub(crate) fn before_send(&self) -> bool {
         match self {
             Self::Egress(error) => error.before_send(),
-            Self::Absent(_) | Self::Credential => true,
+            Self::Absent(_) | Self::Credential | Self::Busy => true,
             _ => false,
         }
     }
@@ -113,7 +121,7 @@ impl UpstreamError {
 }
 
 /// What was agreed with an upstream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Session {
     /// 2026-07-28: nothing to agree on.
     Stateless,
@@ -123,6 +131,8 @@ pub(crate) enum Session {
         version: String,
         /// Its session.
         id: Option<HeaderValue>,
+        /// The stream that carries everything, where it speaks the transport of 2024-11-05.
+        stream: Option<Arc<Connection>>,
     },
 }
 
@@ -133,6 +143,28 @@ impl Session {
             Self::Stateless => Era::Stateless,
             Self::Legacy { .. } => Era::Legacy,
         }
+    }
+
+    /// Whether it is known to be gone: its stream has ended.
+    fn ended(&self) -> bool {
+        matches!(self, Self::Legacy { stream: Some(stream), .. } if stream.ended())
+    }
+
+    /// The headers that tell the upstream what was agreed.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(12);
+        match self {
+            Self::Stateless => {
+                headers.insert(era::VERSION_HEADER, HeaderValue::from_static(era::STATELESS));
+            }
+            Self::Legacy { version, id, .. } => {
+                insert(&mut headers, era::VERSION_HEADER, version);
+                if let Some(id) = id {
+                    headers.insert("mcp-session-id", id.clone());
+                }
+            }
+        }
+        headers
     }
 }
 
@@ -189,16 +221,21 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`].
     pub(crate) async fn session(&self) -> Result<Arc<Session>, UpstreamError> {
-        if let Some(session) = self.session.load_full() {
+        if let Some(session) = self.known() {
             return Ok(session);
         }
         let _one = self.negotiating.lock().await;
-        if let Some(session) = self.session.load_full() {
+        if let Some(session) = self.known() {
             return Ok(session);
         }
         let session = Arc::new(negotiate::session(self).await?);
         self.session.store(Some(Arc::clone(&session)));
         Ok(session)
+    }
+
+    /// What was agreed with it, if anything.
+    pub(crate) fn known(&self) -> Option<Arc<Session>> {
+        self.session.load_full().filter(|session| !session.ended())
     }
 
     /// Forgets what was agreed, so that the next request asks again. Another session than the given one is kept.
@@ -215,9 +252,12 @@ impl Upstream {
         &self,
         session: &Arc<Session>,
         message: Post<'_>,
-    ) -> Result<Response<Incoming>, UpstreamError> {
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let headers = message.headers(session);
-        let response = self.link.post(headers, message.body).await?;
+        let response = match &**session {
+            Session::Legacy { stream: Some(stream), .. } => stream.post(&self.link, headers, message.body).await?,
+            _ => self.link.send(Method::POST, None, headers, message.body).await?.map(UpstreamBody::Http),
+        };
         match (response.status(), &**session) {
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
                 self.link.refused();
@@ -268,25 +308,16 @@ pub(crate) struct Post<'a> {
 impl Post<'_> {
     /// Made from nothing: no header of a caller is in here unless it is named in [`Along`].
     fn headers(&self, session: &Session) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(12);
+        let mut headers = session.headers();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         for (name, value) in &self.along.headers {
             headers.append(name, value.clone());
         }
-        match session {
-            Session::Stateless => {
-                headers.insert(era::VERSION_HEADER, HeaderValue::from_static(era::STATELESS));
-                insert(&mut headers, era::METHOD_HEADER, self.method);
-                if let Some(name) = self.name {
-                    insert(&mut headers, era::NAME_HEADER, &era::encode(name));
-                }
-            }
-            Session::Legacy { version, id } => {
-                insert(&mut headers, era::VERSION_HEADER, version);
-                if let Some(id) = id {
-                    headers.insert("mcp-session-id", id.clone());
-                }
+        if session.era() == Era::Stateless {
+            insert(&mut headers, era::METHOD_HEADER, self.method);
+            if let Some(name) = self.name {
+                insert(&mut headers, era::NAME_HEADER, &era::encode(name));
             }
         }
         headers

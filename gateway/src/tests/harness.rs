@@ -32,7 +32,9 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+mod legacy_sse;
 mod upstream;
+pub(super) use legacy_sse::*;
 pub(super) use upstream::*;
 
 /// The token of the static client `agent`.

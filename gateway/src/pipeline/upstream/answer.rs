@@ -1,12 +1,12 @@
 //! A response head and body → the JSON-RPC message that answers our id, or the stream that it will come on.
 
-use super::sse::SseReader;
+use super::body::UpstreamBody;
+use super::resume::{Events, is_event_stream};
 use super::{Post, Session, Upstream, UpstreamError};
 use crate::raw::RawObject;
 use bytes::{Bytes, BytesMut};
 use http::{Response, StatusCode, header};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(crate) enum Answer {
     /// One JSON message.
     Json(StatusCode, Bytes),
     /// A stream of messages.
-    Events(SseReader),
+    Events(Events),
 }
 
 /// Sorts a response by status and content type; a JSON body is read to its end.
@@ -24,13 +24,18 @@ pub(crate) enum Answer {
 /// # Errors
 /// [`UpstreamError::Status`] for an HTTP error without a JSON-RPC body, [`UpstreamError::Protocol`],
 /// [`UpstreamError::TooLarge`], [`UpstreamError::Broken`].
-pub(crate) async fn read(response: Response<Incoming>, max: usize) -> Result<Answer, UpstreamError> {
+pub(crate) async fn read(
+    upstream: &Upstream,
+    session: &Session,
+    response: Response<UpstreamBody>,
+) -> Result<Answer, UpstreamError> {
+    let max = upstream.limits.max_answer;
     let status = response.status();
+    if is_event_stream(response.headers()) && status.is_success() {
+        return Ok(Answer::Events(Events::new(response.into_body(), &upstream.link, session, max)));
+    }
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("text/event-stream") && status.is_success() {
-        return Ok(Answer::Events(SseReader::new(response.into_body(), max)));
-    }
     if kind.eq_ignore_ascii_case("application/json") && (status.is_success() || status.is_client_error()) {
         return Ok(Answer::Json(status, collect(response.into_body(), max).await?));
     }
@@ -41,7 +46,7 @@ pub(crate) async fn read(response: Response<Incoming>, max: usize) -> Result<Ans
     }
 }
 
-async fn collect(mut body: Incoming, max: usize) -> Result<Bytes, UpstreamError> {
+async fn collect(mut body: UpstreamBody, max: usize) -> Result<Bytes, UpstreamError> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -136,7 +141,7 @@ impl Upstream {
     ) -> Result<(http::HeaderMap, Whole), UpstreamError> {
         let response = self.post(session, post).await?;
         let headers = response.headers().clone();
-        let whole = match read(response, self.limits.max_answer).await? {
+        let whole = match read(self, session, response).await? {
             Answer::Json(status, body) => Whole { status, body, id },
             Answer::Events(events) => Whole { status: StatusCode::OK, body: final_event(events, id).await?, id },
         };
@@ -144,7 +149,7 @@ impl Upstream {
     }
 }
 
-async fn final_event(mut events: SseReader, id: u64) -> Result<Bytes, UpstreamError> {
+async fn final_event(mut events: Events, id: u64) -> Result<Bytes, UpstreamError> {
     while let Some(data) = events.next().await? {
         let text = std::str::from_utf8(&data).map_err(|_| UpstreamError::Protocol("not UTF-8"))?;
         let message = RawObject::parse(text).map_err(|_| UpstreamError::Protocol("not a JSON-RPC message"))?;

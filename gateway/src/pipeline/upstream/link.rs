@@ -7,6 +7,7 @@ use aperium_platform::egress::{ClusterClient, ClusterEndpoint, EgressError, Exte
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::body::Incoming;
+use url::Url;
 
 /// Where an upstream is.
 #[derive(Debug, Clone)]
@@ -33,18 +34,29 @@ pub(crate) enum Link {
     Absent(String),
 }
 
+/// An address of the upstream's own origin: made by [`Link::resolve`] only.
+#[derive(Debug, Clone)]
+pub(crate) struct SameOrigin(Uri);
+
 impl Link {
-    /// Sends one POST, once.
+    /// Sends one request, once: to the upstream's own endpoint, or to another of its paths.
     ///
     /// # Errors
     /// [`UpstreamError::Absent`], [`UpstreamError::Credential`], [`UpstreamError::Egress`].
-    pub(crate) async fn post(&self, headers: HeaderMap, body: Vec<u8>) -> Result<Response<Incoming>, UpstreamError> {
-        let uri = match self {
-            Self::Url { uri, .. } => uri.clone(),
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        to: Option<&SameOrigin>,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let uri = match (self, to) {
+            (_, Some(SameOrigin(uri))) => uri.clone(),
+            (Self::Url { uri, .. }, None) => uri.clone(),
             _ => Uri::from_static("/mcp"),
         };
         let mut request = Request::new(Body::from(body));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         match self {
@@ -60,10 +72,62 @@ impl Link {
         }
     }
 
+    /// An address that the upstream has named, absolute or relative to its own.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Protocol`] where it leads to another origin: the credential goes to nobody else, and nobody
+    /// else is reached on an upstream's word. A managed service has one path only.
+    pub(crate) fn resolve(&self, named: &str) -> Result<SameOrigin, UpstreamError> {
+        let Self::Url { uri, .. } = self else { return Err(UpstreamError::Protocol("it names another endpoint")) };
+        let own = Url::parse(&uri.to_string()).map_err(|_| UpstreamError::Protocol("its address cannot be read"))?;
+        let mut url = own.join(named).map_err(|_| UpstreamError::Protocol("it names an endpoint that is no URL"))?;
+        let userinfo = !url.username().is_empty() || url.password().is_some();
+        if url.origin() != own.origin() || !url.origin().is_tuple() || userinfo {
+            return Err(UpstreamError::Protocol("it names an endpoint of another origin"));
+        }
+        url.set_fragment(None);
+        let uri = url.as_str().parse().map_err(|_| UpstreamError::Protocol("it names an endpoint that is no URL"))?;
+        Ok(SameOrigin(uri))
+    }
+
     /// The upstream has refused the credential.
     pub(crate) fn refused(&self) {
         if let Self::Service { credential, .. } | Self::Url { credential, .. } = self {
             credential.refused();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_endpoint_of_the_same_origin_is_taken() {
+        let link = Link::Url {
+            client: Err(EgressError::Url("none")),
+            uri: "https://mcp.example.com/base/sse".parse().unwrap(),
+            credential: Credential::Nothing,
+        };
+        let to = |named: &str| link.resolve(named).map(|SameOrigin(uri)| uri.to_string()).ok();
+        assert_eq!(to("/messages?sessionId=1").unwrap(), "https://mcp.example.com/messages?sessionId=1");
+        assert_eq!(to("messages#x").unwrap(), "https://mcp.example.com/base/messages");
+        assert_eq!(to("https://MCP.example.com:443/m").unwrap(), "https://mcp.example.com/m");
+        for other in [
+            "http://mcp.example.com/m",
+            "https://mcp.example.com:8443/m",
+            "https://evil.example.com/m",
+            "//evil.example.com/m",
+            "\\\\evil.example.com/m",
+            "https://mcp.example.com@evil.example.com/m",
+            "https://user:secret@mcp.example.com/m",
+            "https:///evil.example.com/m",
+            "http://169.254.169.254/latest",
+            "file:///etc/passwd",
+            "data:text/plain,x",
+            "javascript:1",
+        ] {
+            assert!(to(other).is_none(), "{other}: {:?}", to(other));
         }
     }
 }

@@ -1,11 +1,13 @@
-//! Which era an upstream speaks: the stateless `server/discover` first, `initialize` where it is not known.
+//! Which era an upstream speaks, and over which transport: the stateless `server/discover` first, `initialize` where it
+//! is not known, the same over the transport of 2024-11-05 where that is refused.
 
 use super::answer::Outcome;
+use super::legacy_sse::{self, Connection};
 use super::translate::{identity, own_meta};
 use super::{Along, Post, Session, Upstream, UpstreamError};
 use crate::era;
 use crate::raw::{RawObject, as_text};
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -14,7 +16,18 @@ use std::sync::Arc;
 /// # Errors
 /// [`UpstreamError`]. A connection that fails, a refused credential and an overloaded server say nothing about the era.
 pub(super) async fn session(upstream: &Upstream) -> Result<Session, UpstreamError> {
-    if discover(upstream).await? { Ok(Session::Stateless) } else { initialize(upstream).await }
+    if discover(upstream).await? {
+        return Ok(Session::Stateless);
+    }
+    match initialize(upstream, None).await {
+        Err(UpstreamError::Status(status)) if StatusCode::from_u16(status).is_ok_and(legacy_sse::may_speak_it) => {
+            match Connection::open(&upstream.link, upstream.limits.max_answer).await? {
+                Some(stream) => initialize(upstream, Some(stream)).await,
+                None => Err(UpstreamError::Status(status)),
+            }
+        }
+        other => other,
+    }
 }
 
 /// Whether the upstream speaks the stateless protocol.
@@ -41,7 +54,7 @@ fn speaks_stateless(result: &RawValue) -> bool {
     versions.is_some_and(|versions| versions.iter().any(|version| version == era::STATELESS))
 }
 
-async fn initialize(upstream: &Upstream) -> Result<Session, UpstreamError> {
+async fn initialize(upstream: &Upstream, stream: Option<Arc<Connection>>) -> Result<Session, UpstreamError> {
     let id = upstream.next_id();
     // No capabilities: what an upstream may ask of a client, it may not ask of the gateway.
     let body = format!(
@@ -50,8 +63,8 @@ async fn initialize(upstream: &Upstream) -> Result<Session, UpstreamError> {
         identity()
     );
     let post = Post { body: body.into_bytes(), method: "initialize", name: None, along: &Along::default() };
-    let offered = Arc::new(Session::Legacy { version: era::NEWEST_LEGACY.to_owned(), id: None });
-    let (headers, whole) = upstream.ask(&offered, id, post).await?;
+    let offered = Session::Legacy { version: era::NEWEST_LEGACY.to_owned(), id: None, stream: stream.clone() };
+    let (headers, whole) = upstream.ask(&Arc::new(offered), id, post).await?;
     let version = match whole.outcome()? {
         Outcome::Result(result) => {
             version_of(result).ok_or(UpstreamError::Protocol("initialize names no known version"))?
@@ -61,7 +74,7 @@ async fn initialize(upstream: &Upstream) -> Result<Session, UpstreamError> {
     };
     // A copy: the value as received would keep the whole read buffer of the connection alive.
     let id = headers.get("mcp-session-id").and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
-    let session = Session::Legacy { version, id };
+    let session = Session::Legacy { version, id, stream };
     initialized(upstream, &session).await?;
     Ok(session)
 }

@@ -90,7 +90,7 @@ pub(crate) async fn send(upstream: &Arc<Upstream>, call: &Call<'_>) -> Result<Re
     let post = Post { body: written.body, method: "tools/call", name: Some(call.tool), along: &call.along };
     let sent = async {
         let response = upstream.post(&session, post).await?;
-        answer::read(response, upstream.limits().max_answer).await
+        answer::read(upstream, &session, response).await
     };
     match timeout_at(deadline, sent).await {
         Ok(Ok(answer)) => {

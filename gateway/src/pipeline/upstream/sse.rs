@@ -1,17 +1,30 @@
-//! The body of a `text/event-stream` response → the data of its events, one after the other, each of bounded size.
+//! The body of a `text/event-stream` response → its events, one after the other, each of bounded size.
 
 use super::UpstreamError;
+use super::body::UpstreamBody;
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use std::time::Duration;
 
-/// Reads events. Comments, ids, names and retry hints are dropped: MCP uses the data alone.
+/// Reads events. Comments are dropped.
 #[derive(Debug)]
-pub(crate) struct SseReader<B = Incoming> {
+pub(crate) struct SseReader<B = UpstreamBody> {
     body: B,
     parser: Parser,
     ended: bool,
 }
+
+/// One event.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// Its name; empty for the default, which is `message`.
+    pub(crate) name: String,
+    /// Its data.
+    pub(crate) data: Vec<u8>,
+}
+
+/// Names and ids that are longer are taken as none: no server needs them.
+const MAX_FIELD: usize = 1024;
 
 impl<B> SseReader<B>
 where
@@ -19,11 +32,7 @@ where
 {
     /// A reader that refuses an event of more than `max_event` bytes.
     pub(crate) fn new(body: B, max_event: usize) -> Self {
-        Self {
-            body,
-            parser: Parser { buffer: BytesMut::new(), data: Vec::new(), max_event, after_cr: false },
-            ended: false,
-        }
+        Self { body, parser: Parser { max_event, ..Parser::default() }, ended: false }
     }
 
     /// The data of the next event; `None` when the stream has ended.
@@ -31,9 +40,27 @@ where
     /// # Errors
     /// [`UpstreamError::TooLarge`], [`UpstreamError::Broken`].
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, UpstreamError> {
+        Ok(self.next_event().await?.map(|event| event.data))
+    }
+
+    /// The id that the stream gave last: where it may be taken up again.
+    pub(crate) fn last_id(&self) -> Option<&str> {
+        self.parser.last_id.as_deref()
+    }
+
+    /// How long the server wants to be left alone before the stream is taken up again.
+    pub(crate) fn retry(&self) -> Option<Duration> {
+        self.parser.retry
+    }
+
+    /// The next event; `None` when the stream has ended.
+    ///
+    /// # Errors
+    /// [`UpstreamError::TooLarge`], [`UpstreamError::Broken`].
+    pub(crate) async fn next_event(&mut self) -> Result<Option<Event>, UpstreamError> {
         loop {
-            if let Some(data) = self.parser.event()? {
-                return Ok(Some(data));
+            if let Some(event) = self.parser.event()? {
+                return Ok(Some(event));
             }
             if self.ended {
                 return Ok(None);
@@ -52,34 +79,33 @@ where
 }
 
 /// Lines → events (WHATWG HTML, "Interpreting an event stream").
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Parser {
     buffer: BytesMut,
+    name: String,
     data: Vec<u8>,
+    id: Option<String>,
+    last_id: Option<String>,
+    retry: Option<Duration>,
     max_event: usize,
     after_cr: bool,
 }
 
 impl Parser {
-    fn event(&mut self) -> Result<Option<Vec<u8>>, UpstreamError> {
+    fn event(&mut self) -> Result<Option<Event>, UpstreamError> {
         while let Some(line) = self.line() {
             if line.is_empty() {
+                // An id counts even where no data goes with it.
+                if let Some(id) = self.id.take() {
+                    self.last_id = Some(id);
+                }
+                let name = std::mem::take(&mut self.name);
                 if !self.data.is_empty() {
-                    return Ok(Some(std::mem::take(&mut self.data)));
+                    return Ok(Some(Event { name, data: std::mem::take(&mut self.data) }));
                 }
                 continue;
             }
-            if let Some(rest) = line.strip_prefix(b"data".as_slice()) {
-                let value = match rest.split_first() {
-                    Some((b':', value)) => value.strip_prefix(b" ".as_slice()).unwrap_or(value),
-                    None => rest,
-                    Some(_) => continue,
-                };
-                if !self.data.is_empty() {
-                    self.data.push(b'\n');
-                }
-                self.data.extend_from_slice(value);
-            }
+            self.field(&line);
             if self.data.len() > self.max_event {
                 return Err(UpstreamError::TooLarge(self.max_event));
             }
@@ -89,6 +115,31 @@ impl Parser {
             return Err(UpstreamError::TooLarge(self.max_event));
         }
         Ok(None)
+    }
+
+    fn field(&mut self, line: &[u8]) {
+        let (name, value) = match line.iter().position(|b| *b == b':') {
+            Some(colon) => {
+                let (name, value) = line.split_at(colon);
+                let value = value.get(1..).unwrap_or_default();
+                (name, value.strip_prefix(b" ".as_slice()).unwrap_or(value))
+            }
+            None => (line, &[][..]),
+        };
+        if name == b"data" {
+            if !self.data.is_empty() {
+                self.data.push(b'\n');
+            }
+            self.data.extend_from_slice(value);
+            return;
+        }
+        let Some(text) = std::str::from_utf8(value).ok().filter(|text| text.len() <= MAX_FIELD) else { return };
+        match name {
+            b"event" => text.clone_into(&mut self.name),
+            b"id" if !text.contains('\0') => self.id = Some(text.to_owned()),
+            b"retry" => self.retry = text.parse().ok().map(Duration::from_millis).or(self.retry),
+            _ => {}
+        }
     }
 
     /// Takes one line off the buffer. Lines end with LF, CR or CR LF.
@@ -154,6 +205,21 @@ mod tests {
     #[tokio::test]
     async fn an_event_that_the_stream_cuts_off_does_not_count() {
         assert!(read(&["data: half"], 1000).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn names_ids_and_retry_hints_are_read() {
+        let text =
+            "event: endpoint\ndata: /m?x=1\n\nid: 7\nretry: 500\ndata: \n\ndata: x\nid: 8\n\nretry: soon\nid: 9\n";
+        let frame = Ok::<_, std::io::Error>(hyper::body::Frame::data(Bytes::from(text)));
+        let mut reader = SseReader::new(StreamBody::new(futures::stream::iter([frame])), 100);
+        let event = |name: &str, data: &str| Some(Event { name: name.to_owned(), data: data.into() });
+        assert_eq!(reader.next_event().await.unwrap(), event("endpoint", "/m?x=1"));
+        assert_eq!((reader.last_id(), reader.retry()), (None, None));
+        assert_eq!(reader.next_event().await.unwrap(), event("", "x"));
+        assert_eq!((reader.last_id(), reader.retry()), (Some("8"), Some(Duration::from_millis(500))));
+        assert_eq!(reader.next_event().await.unwrap(), None);
+        assert_eq!(reader.last_id(), Some("8"), "an event that the stream cuts off does not count");
     }
 
     #[tokio::test]

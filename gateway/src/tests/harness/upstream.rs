@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -14,13 +14,16 @@ use tokio_util::sync::CancellationToken;
 /// One request that an upstream has got.
 #[derive(Debug, Clone)]
 pub(in crate::tests) struct Seen {
+    pub(in crate::tests) method: Method,
+    pub(in crate::tests) uri: Uri,
     pub(in crate::tests) headers: HeaderMap,
     pub(in crate::tests) text: String,
 }
 
 impl Seen {
+    /// The message; null where there is none.
     pub(in crate::tests) fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap()
+        if self.text.is_empty() { Value::Null } else { serde_json::from_str(&self.text).unwrap() }
     }
 }
 
@@ -61,7 +64,7 @@ impl Fake {
             async move {
                 let (parts, body) = request.into_parts();
                 let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
-                let seen = Seen { headers: parts.headers, text };
+                let seen = Seen { method: parts.method, uri: parts.uri, headers: parts.headers, text };
                 record.lock().unwrap().push(seen.clone());
                 answer(seen).await
             }
@@ -118,7 +121,7 @@ pub(in crate::tests) fn echo(seen: &Seen) -> Value {
 }
 
 pub(in crate::tests) fn stateless(seen: &Seen, tools: &Value) -> Response {
-    match seen.json()["method"].as_str().unwrap() {
+    match seen.json()["method"].as_str().unwrap_or_default() {
         "server/discover" => result(
             seen,
             &json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} } }),
@@ -139,6 +142,9 @@ pub(in crate::tests) fn stateless(seen: &Seen, tools: &Value) -> Response {
 }
 
 pub(in crate::tests) fn legacy(seen: &Seen, tools: &Value) -> Response {
+    if seen.method != Method::POST {
+        return answer(405, &json!({}));
+    }
     let method = seen.json()["method"].as_str().unwrap().to_owned();
     if method != "initialize"
         && method != "server/discover"
