@@ -62,7 +62,8 @@ async fn a_stream_that_ends_early_is_taken_up_again_where_it_ended_after_the_pau
     assert!(started.elapsed() >= Duration::from_millis(300));
     let gets = gets(&fake);
     assert_eq!(gets.len(), 1);
-    assert_eq!((&gets[0].headers["last-event-id"], &gets[0].headers["mcp-session-id"]), (&"e1", &"s1"));
+    assert_eq!(gets[0].headers["last-event-id"], "e1");
+    assert_eq!(gets[0].headers["mcp-session-id"], "s1");
     assert_eq!(fake.count("tools/call"), 1);
 }
 

@@ -16,7 +16,7 @@ pub(crate) enum Answer {
     /// One JSON message.
     Json(StatusCode, Bytes),
     /// A stream of messages.
-    Events(Events),
+    Events(Box<Events>),
 }
 
 /// Sorts a response by status and content type; a JSON body is read to its end.
@@ -32,7 +32,7 @@ pub(crate) async fn read(
     let max = upstream.limits.max_answer;
     let status = response.status();
     if is_event_stream(response.headers()) && status.is_success() {
-        return Ok(Answer::Events(Events::new(response.into_body(), &upstream.link, session, max)));
+        return Ok(Answer::Events(Box::new(Events::new(response.into_body(), &upstream.link, session, max))));
     }
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -143,7 +143,7 @@ impl Upstream {
         let headers = response.headers().clone();
         let whole = match read(self, session, response).await? {
             Answer::Json(status, body) => Whole { status, body, id },
-            Answer::Events(events) => Whole { status: StatusCode::OK, body: final_event(events, id).await?, id },
+            Answer::Events(events) => Whole { status: StatusCode::OK, body: final_event(*events, id).await?, id },
         };
         Ok((headers, whole))
     }
