@@ -23,3 +23,4 @@ pub mod id;
 pub mod module;
 pub mod name;
 pub mod path_join;
+pub mod uri_template;

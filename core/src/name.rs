@@ -2,6 +2,7 @@
 
 use crate::id::{ConnectorId, ConnectorName, IdError};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// What every child of a Connector is called: `aperium-mcp-<name>`.
@@ -94,16 +95,28 @@ pub fn id_of_exposed(exposed: &str) -> Option<&str> {
     exposed.split_once('_').map(|(id, _)| id)
 }
 
-/// The exposed form of a resource or template URI: `<id>-<uri>`.
+/// The one scheme that clients look at before they read a resource (MCP Apps), so the exposed form keeps it.
+const UI: &str = "ui://";
+
+/// The exposed form of a resource's URI or of a URI template: `<id>-<uri>`, and `ui://<id>-<rest>` for `ui://<rest>`.
+///
+/// Injective over all connectors: an id holds neither `-` nor `:`, so the two forms cannot meet and the first `-`
+/// ends the id.
 #[must_use]
 pub fn expose_uri(id: &ConnectorId, uri: &str) -> String {
-    format!("{id}-{uri}")
+    match uri.strip_prefix(UI) {
+        Some(rest) => format!("{UI}{id}-{rest}"),
+        None => format!("{id}-{uri}"),
+    }
 }
 
-/// The id and the upstream's URI behind an exposed one: an id has no `-`, so the first one ends it.
+/// The id and the upstream's own URI behind an exposed one; the inverse of [`expose_uri`].
 #[must_use]
-pub fn split_uri(exposed: &str) -> Option<(&str, &str)> {
-    exposed.split_once('-')
+pub fn split_uri(exposed: &str) -> Option<(&str, Cow<'_, str>)> {
+    match exposed.strip_prefix(UI) {
+        Some(rest) => rest.split_once('-').map(|(id, rest)| (id, Cow::Owned(format!("{UI}{rest}")))),
+        None => exposed.split_once('-').map(|(id, uri)| (id, Cow::Borrowed(uri))),
+    }
 }
 
 fn is_exposable(name: &str) -> bool {
@@ -188,10 +201,28 @@ mod tests {
     fn uris_are_prefixed_and_stripped_once() {
         let shown = expose_uri(&id("local"), "local-files://a-b");
         assert_eq!(shown, "local-local-files://a-b");
-        assert_eq!(split_uri(&shown), Some(("local", "local-files://a-b")));
+        assert_eq!(split_uri(&shown), Some(("local", "local-files://a-b".into())));
+    }
+
+    #[test]
+    fn a_user_interface_keeps_its_scheme() {
+        let shown = expose_uri(&id("local"), "ui://charts-v2/main.html");
+        assert_eq!(shown, "ui://local-charts-v2/main.html");
+        assert_eq!(split_uri(&shown), Some(("local", "ui://charts-v2/main.html".into())));
+        assert_eq!(split_uri("ui://nothing"), None);
     }
 
     proptest! {
+        #[test]
+        fn an_exposed_uri_leads_back_to_its_connector_and_itself(
+            id_text in "[a-zA-Z][a-zA-Z0-9]{0,6}|ui",
+            uri in "(ui://|file:///|-|://)?[a-z:/{}-]{0,12}",
+        ) {
+            let Ok(id) = ConnectorId::any(&id_text) else { return Ok(()) };
+            let shown = expose_uri(&id, &uri);
+            prop_assert_eq!(split_uri(&shown), Some((id.as_str(), uri.as_str().into())));
+        }
+
         #[test]
         fn exposure_is_injective_and_loses_nothing(
             names in proptest::collection::btree_set("(odoo_|odoo_odoo_)?[a-c._é]{1,4}|[a-z]{58,80}", 0..12),

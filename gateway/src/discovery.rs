@@ -13,14 +13,14 @@ use crate::pipeline::authn::static_tokens::TokenFiles;
 use crate::pipeline::credential::{Credential, ServiceToken};
 use crate::pipeline::upstream::link::Link;
 use crate::pipeline::upstream::{Limits, Upstream};
-use crate::snapshot::{Entry, Health, Snapshot, Toolset};
+use crate::snapshot::{Entry, Health, Kind, Offers, Snapshot};
 use crate::state::State;
 use aperium_core::egress::Reach;
 use aperium_crds::Settings;
 use aperium_crds::connector::Protocol;
 use aperium_platform::egress::{ClusterClient, ClusterEndpoint, EgressError, EgressPolicy, ExternalClient};
+use list::Listing;
 use pulse::Pulse;
-use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -101,8 +101,8 @@ struct Slot {
     config: ConnectorConfig,
     source: LinkSource,
     upstream: Arc<Upstream>,
-    definitions: Arc<Vec<Box<RawValue>>>,
-    tools: Arc<Toolset>,
+    listing: Arc<Listing>,
+    offers: Arc<Offers>,
     health: Health,
     meter: Meter,
     wake: Arc<Notify>,
@@ -245,7 +245,7 @@ impl Manager {
     fn keep(&self, mut slot: Slot, config: &ConnectorConfig) -> Slot {
         if slot.config != *config {
             slot.config = config.clone();
-            slot.tools = Arc::new(Toolset::build(config, &slot.definitions));
+            slot.offers = Arc::new(Offers::build(config, &slot.listing));
             slot.meter = self.state.metrics.meter(config.id.as_str());
         }
         slot
@@ -295,8 +295,8 @@ impl Manager {
             config: config.clone(),
             source,
             upstream,
-            definitions: Arc::default(),
-            tools: Arc::default(),
+            listing: Arc::default(),
+            offers: Arc::default(),
             health,
             meter: self.state.metrics.meter(config.id.as_str()),
             wake,
@@ -312,28 +312,14 @@ impl Manager {
         };
         let id = slot.config.id.as_str();
         match polled.outcome {
-            Ok(definitions) => {
-                slot.tools = Arc::new(Toolset::build(&slot.config, &definitions));
-                slot.definitions = definitions;
+            Ok(listing) => {
+                slot.offers = Arc::new(Offers::build(&slot.config, &listing));
+                slot.listing = listing;
                 slot.health = Health::Registered;
-                slot.meter.polled(Some(slot.tools.len()));
-                tracing::info!(
-                    connector = id,
-                    tools = slot.tools.len(),
-                    digest = slot.tools.digest,
-                    "connector registered"
-                );
-                for (tool, why) in &slot.tools.malformed {
-                    tracing::warn!(connector = id, tool, why, "tool is left out");
-                }
-                for (tool, hash) in &slot.tools.quarantined {
-                    tracing::warn!(
-                        connector = id,
-                        tool,
-                        hash,
-                        "tool is in quarantine: its texts carry hidden characters"
-                    );
-                }
+                let tools = slot.offers.of(Kind::Tools);
+                slot.meter.polled(Some(tools.len()));
+                tracing::info!(connector = id, tools = tools.len(), digest = tools.digest, "connector registered");
+                slot.offers.warn(id);
             }
             Err(error) => {
                 tracing::warn!(connector = id, reason = error.reason(), %error, "connector unregistered");
@@ -350,7 +336,7 @@ impl Manager {
             Arc::new(Entry {
                 config: slot.config.clone(),
                 upstream: Arc::clone(&slot.upstream),
-                tools: Arc::clone(&slot.tools),
+                offers: Arc::clone(&slot.offers),
                 health: slot.health.clone(),
                 meter: slot.meter.clone(),
                 pulse: Arc::clone(&slot.pulse),

@@ -103,6 +103,15 @@ pub(crate) enum Failure {
     /// The tool does not exist, or the caller may not use it: the same answer.
     #[error("Unknown tool: {0}")]
     UnknownTool(String),
+    /// The same of a prompt.
+    #[error("Unknown prompt: {0}")]
+    UnknownPrompt(String),
+    /// The same of a resource.
+    #[error("Resource not found")]
+    UnknownResource(String),
+    /// The same of a resource template.
+    #[error("Unknown resource template: {0}")]
+    UnknownTemplate(String),
 }
 
 impl Failure {
@@ -117,6 +126,8 @@ impl Failure {
             Self::Conflict(_) => "conflict",
             Self::Unavailable { .. } => "unavailable",
             Self::UnknownTool(_) => "unknown_tool",
+            Self::UnknownPrompt(_) => "unknown_prompt",
+            Self::UnknownResource(_) | Self::UnknownTemplate(_) => "unknown_resource",
             Self::NotFound | Self::MethodNotFound(_) | Self::Method => "not_found",
             _ => "invalid",
         }
@@ -153,12 +164,17 @@ impl Failure {
             | Self::UnsupportedVersion(_) => StatusCode::BAD_REQUEST,
             // The stateless protocol maps an unknown method to 404; the older ones answer within a 200.
             Self::MethodNotFound(_) if stateless => StatusCode::NOT_FOUND,
-            Self::MethodNotFound(_) | Self::InvalidParams(_) | Self::UnknownTool(_) => StatusCode::OK,
+            Self::MethodNotFound(_)
+            | Self::InvalidParams(_)
+            | Self::UnknownTool(_)
+            | Self::UnknownPrompt(_)
+            | Self::UnknownResource(_)
+            | Self::UnknownTemplate(_) => StatusCode::OK,
         }
     }
 
     /// The JSON-RPC code; `None` for what is answered as plain HTTP.
-    fn code(&self) -> Option<i32> {
+    fn code(&self, stateless: bool) -> Option<i32> {
         match self {
             Self::Host
             | Self::Origin
@@ -178,16 +194,34 @@ impl Failure {
                 Some(-32600)
             }
             Self::MethodNotFound(_) => Some(-32601),
-            Self::InvalidParams(_) | Self::MissingMeta(_) | Self::UnknownTool(_) => Some(-32602),
+            // Until 2025-11-25 a resource that is not there had a code of its own (SEP-2164).
+            Self::UnknownResource(_) if !stateless => Some(-32002),
+            Self::InvalidParams(_)
+            | Self::MissingMeta(_)
+            | Self::UnknownTool(_)
+            | Self::UnknownPrompt(_)
+            | Self::UnknownResource(_)
+            | Self::UnknownTemplate(_) => Some(-32602),
             Self::HeaderMismatch(_) => Some(-32020),
             Self::UnsupportedVersion(_) => Some(-32022),
+        }
+    }
+
+    /// What goes with the code.
+    fn data(&self) -> Option<serde_json::Value> {
+        match self {
+            Self::UnsupportedVersion(requested) => {
+                Some(serde_json::json!({ "supported": SUPPORTED_VERSIONS, "requested": requested }))
+            }
+            Self::UnknownResource(uri) => Some(serde_json::json!({ "uri": uri })),
+            _ => None,
         }
     }
 
     /// The answer. `stateless`: the message came under the stateless protocol.
     pub(crate) fn respond(&self, id: Option<&RawValue>, stateless: bool) -> Response {
         let message = self.to_string();
-        let body = match self.code() {
+        let body = match self.code(stateless) {
             None => {
                 let mut writer = RawWriter::object(64);
                 writer.text("error", &message);
@@ -196,8 +230,7 @@ impl Failure {
             Some(code) => {
                 let mut error = RawWriter::object(96);
                 error.raw("code", &code.to_string()).text("message", &message);
-                if let Self::UnsupportedVersion(requested) = self {
-                    let data = serde_json::json!({ "supported": SUPPORTED_VERSIONS, "requested": requested });
+                if let Some(data) = self.data() {
                     error.raw("data", &data.to_string());
                 }
                 rpc_error(id, &error.finish())
@@ -264,6 +297,14 @@ pub(crate) fn tool_error(code: &str, message: &str, request_id: &str) -> Vec<u8>
         "isError": true,
     });
     result.to_string().into_bytes()
+}
+
+/// The same for what is no tool call: a JSON-RPC error object.
+pub(crate) fn upstream_error(code: &str, message: &str, request_id: &str) -> Vec<u8> {
+    let data = serde_json::json!({ "code": code, "request_id": request_id });
+    let mut error = RawWriter::object(160);
+    error.raw("code", "-32603").text("message", message).raw("data", &data.to_string());
+    error.finish()
 }
 
 #[cfg(test)]

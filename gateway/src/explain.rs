@@ -1,7 +1,7 @@
 //! "Who may do this, and by which Grant?": one capability and somebody's subjects in, the answer with its reason out.
 //! Pure; the same rules that decide calls.
 
-use crate::snapshot::{Entry, Health, Snapshot};
+use crate::snapshot::{Entry, Health, Kind, Snapshot};
 use aperium_core::capability::Category;
 use aperium_core::grant::{CallerGrants, GrantRule, Granted, Pattern, Subject};
 use aperium_core::id::ConnectorId;
@@ -126,25 +126,30 @@ enum Offered {
 }
 
 fn offered(entry: &Entry, category: Category, name: &str) -> Offered {
-    match category {
-        Category::Proxy => Offered::Yes,
-        Category::Tools if entry.config.hide.contains(name) => Offered::Hidden,
-        Category::Tools if entry.tools.quarantined.contains_key(name) => Offered::Quarantined,
-        Category::Tools if entry.tools.position(name).is_some() => Offered::Yes,
+    let Some(kind) = Kind::of_category(category) else { return Offered::Yes };
+    let set = entry.offers.of(kind);
+    match kind {
+        Kind::Tools if entry.config.hide.contains(name) => Offered::Hidden,
+        _ if set.quarantined.contains_key(name) => Offered::Quarantined,
+        _ if set.position(name).is_some() => Offered::Yes,
         _ if !entry.registered() => Offered::Unasked,
+        // A resource can be read without being listed.
+        Kind::Resources if entry.offers.about.declares(kind.capability()) && !set.withholds(name) => Offered::Yes,
         _ => Offered::No,
     }
 }
 
 /// The name that grants speak of: whoever asks may have copied the exposed one from a client.
 fn own_name<'a>(snapshot: &'a Snapshot, entry: &'a Entry, question: &Question<'a>) -> &'a str {
-    if question.category != Category::Tools || entry.tools.position(question.name).is_some() {
+    let Some(kind) = Kind::of_category(question.category) else { return question.name };
+    let set = entry.offers.of(kind);
+    if set.position(question.name).is_some() {
         return question.name;
     }
     let exposed = snapshot
-        .exposed(question.name)
+        .exposed(kind, question.name)
         .filter(|(position, _)| snapshot.at(*position).is_some_and(|other| other.config.id == entry.config.id));
-    exposed.and_then(|(_, tool)| entry.tools.at(tool)).map_or(question.name, |tool| &tool.name)
+    exposed.and_then(|(_, item)| set.at(item)).map_or(question.name, |item| &item.name)
 }
 
 /// A connector that is configured and not served, or none at all; only admins hear of the difference.

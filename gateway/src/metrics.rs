@@ -129,6 +129,12 @@ pub(crate) fn method_class(method: &str) -> &'static str {
     match method {
         "tools/call" => "tools/call",
         "tools/list" => "tools/list",
+        "prompts/list" => "prompts/list",
+        "prompts/get" => "prompts/get",
+        "resources/list" => "resources/list",
+        "resources/templates/list" => "resources/templates/list",
+        "resources/read" => "resources/read",
+        "completion/complete" => "completion/complete",
         "initialize" => "initialize",
         "server/discover" => "server/discover",
         "ping" => "ping",

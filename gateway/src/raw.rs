@@ -8,6 +8,9 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
+mod edit;
+pub(crate) use edit::Edits;
+
 /// One object, its fields in the order they were sent.
 #[derive(Debug, Clone)]
 pub(crate) struct RawObject<'a> {

@@ -1,4 +1,4 @@
-//! Catalog and discovered tools as one immutable table. A request takes one Snapshot and sees nothing else; a change
+//! Catalog and what was discovered as one immutable table. A request takes one Snapshot and sees nothing else; a change
 //! makes another one, swapped in whole.
 
 use crate::catalog::{Catalog, ConnectorConfig};
@@ -11,10 +11,14 @@ use aperium_crds::connector::Protocol;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub(crate) mod toolset;
+mod kind;
+mod offers;
+mod set;
 mod view;
 
-pub(crate) use toolset::{Tool, Toolset};
+pub(crate) use kind::{Kind, PerKind};
+pub(crate) use offers::Offers;
+pub(crate) use set::{Item, Set, user_interfaces};
 use view::Views;
 pub(crate) use view::{Identity, View};
 
@@ -25,7 +29,7 @@ pub(crate) enum Health {
     Pending,
     /// The last poll succeeded.
     Registered,
-    /// The last poll failed: its tools are not listed.
+    /// The last poll failed: nothing of it is listed.
     Unavailable {
         /// For conditions and metrics.
         reason: &'static str,
@@ -43,8 +47,8 @@ pub(crate) struct Entry {
     pub(crate) config: ConnectorConfig,
     /// Its upstream.
     pub(crate) upstream: Arc<Upstream>,
-    /// The tools of the last good poll.
-    pub(crate) tools: Arc<Toolset>,
+    /// What the last good poll found.
+    pub(crate) offers: Arc<Offers>,
     /// How it is.
     pub(crate) health: Health,
     /// Its metrics.
@@ -59,12 +63,17 @@ impl Entry {
         Granted { id: &self.config.id, namespace: &self.config.key.namespace, labels: &self.config.labels }
     }
 
+    /// Its tools.
+    pub(crate) fn tools(&self) -> &Set {
+        self.offers.of(Kind::Tools)
+    }
+
     /// Whether it is asked what it offers.
     pub(crate) fn polled(&self) -> bool {
         self.config.protocol == Protocol::Mcp
     }
 
-    /// Whether its tools are listed.
+    /// Whether what it offers is listed.
     pub(crate) fn registered(&self) -> bool {
         self.health == Health::Registered
     }
@@ -77,7 +86,7 @@ pub(crate) struct Snapshot {
     pub(crate) catalog: Arc<Catalog>,
     connectors: Vec<Arc<Entry>>,
     by_id: HashMap<String, usize>,
-    exposed: HashMap<Box<str>, (usize, usize)>,
+    exposed: PerKind<HashMap<Box<str>, (usize, usize)>>,
     views: Views,
 }
 
@@ -86,13 +95,12 @@ impl Snapshot {
     pub(crate) fn new(catalog: Arc<Catalog>, mut connectors: Vec<Arc<Entry>>) -> Self {
         connectors.sort_by(|a, b| a.config.id.cmp(&b.config.id));
         let by_id = connectors.iter().enumerate().map(|(at, entry)| (entry.config.id.key(), at)).collect();
-        let exposed = connectors
-            .iter()
-            .enumerate()
-            .flat_map(|(at, entry)| {
-                entry.tools.iter().enumerate().map(move |(tool, t)| (t.exposed.clone(), (at, tool)))
-            })
-            .collect();
+        let exposed = PerKind::from_fn(|kind| {
+            let items = connectors.iter().enumerate().flat_map(|(at, entry)| {
+                entry.offers.of(kind).iter().enumerate().map(move |(item, found)| (found.exposed.clone(), (at, item)))
+            });
+            items.collect()
+        });
         Self { catalog, connectors, by_id, exposed, views: Views::default() }
     }
 
@@ -106,9 +114,9 @@ impl Snapshot {
         self.by_id.get(&id.key()).copied()
     }
 
-    /// Connector and tool behind an exposed name.
-    pub(crate) fn exposed(&self, name: &str) -> Option<(usize, usize)> {
-        self.exposed.get(name).copied()
+    /// Connector and item behind an exposed name, URI or template.
+    pub(crate) fn exposed(&self, kind: Kind, name: &str) -> Option<(usize, usize)> {
+        self.exposed.of(kind).get(name).copied()
     }
 
     /// The connector at a position.

@@ -1,7 +1,7 @@
 //! What is known of a remote Connector → its status. Pure.
 
 use crate::catalog::Refused;
-use crate::snapshot::{Entry, Health};
+use crate::snapshot::{Entry, Health, Kind};
 use aperium_crds::condition::{self, Verdict, condition, reasons, types};
 use aperium_crds::connector::Protocol;
 use aperium_crds::{Connector, ConnectorStatus};
@@ -42,8 +42,8 @@ pub(crate) fn of(
         observed_generation: generation,
         url: connector.spec.url.clone().filter(|_| entry.is_some()),
         tools: mcp
-            .map(|entry| if entry.registered() { i32::try_from(entry.tools.len()).unwrap_or(i32::MAX) } else { 0 }),
-        tools_digest: registered.map(|entry| entry.tools.digest.clone()),
+            .map(|entry| if entry.registered() { i32::try_from(entry.tools().len()).unwrap_or(i32::MAX) } else { 0 }),
+        tools_digest: registered.map(|entry| entry.tools().digest.clone()),
         conditions: condition::settle(before, conditions),
         ..ConnectorStatus::default()
     }
@@ -71,22 +71,25 @@ fn discovered(entry: &Entry) -> Said {
     let (verdict, reason, message) = match &entry.health {
         Health::Pending => (Verdict::Unknown, reasons::PENDING, "not asked yet".to_owned()),
         Health::Unavailable { reason, inside, .. } => (Verdict::False, *reason, inside.clone()),
-        Health::Registered if entry.tools.quarantined.is_empty() => {
-            (Verdict::True, "Discovered", format!("{} tools are listed", entry.tools.len()))
-        }
-        Health::Registered => {
-            let held: Vec<String> =
-                entry.tools.quarantined.iter().take(16).map(|(tool, hash)| format!("{tool} ({hash})")).collect();
-            let message = format!(
-                "{} tools are listed; {} are in quarantine because their texts carry hidden characters: {}",
-                entry.tools.len(),
-                entry.tools.quarantined.len(),
-                held.join(", ")
-            );
-            (Verdict::True, "Quarantined", message)
-        }
+        Health::Registered => registered(entry),
     };
     Said { kind: types::TOOLS_DISCOVERED, verdict, reason, message }
+}
+
+fn registered(entry: &Entry) -> (Verdict, &'static str, String) {
+    let listed = format!("{} tools are listed", entry.tools().len());
+    let count = entry.offers.quarantined().count();
+    if count == 0 {
+        return (Verdict::True, "Discovered", listed);
+    }
+    let held = entry.offers.quarantined().take(16).map(|(kind, name, hash)| match kind {
+        Kind::Tools => format!("{name} ({hash})"),
+        kind => format!("{} {name} ({hash})", kind.noun()),
+    });
+    let held: Vec<String> = held.collect();
+    let message =
+        format!("{listed}; {count} are in quarantine because their texts carry hidden characters: {}", held.join(", "));
+    (Verdict::True, "Quarantined", message)
 }
 
 fn inventory(connector: &Connector, entry: &Entry) -> Option<Said> {
@@ -94,14 +97,14 @@ fn inventory(connector: &Connector, entry: &Entry) -> Option<Said> {
     if (expected.expected.is_empty() && expected.expected_digest.is_none()) || !entry.registered() {
         return None;
     }
-    let found: BTreeSet<&str> = entry.tools.iter().map(|tool| &*tool.name).collect();
+    let found: BTreeSet<&str> = entry.tools().iter().map(|tool| &*tool.name).collect();
     let wanted: BTreeSet<&str> = expected.expected.iter().map(String::as_str).collect();
     let names = |names: Vec<&&str>| names.into_iter().take(16).copied().collect::<Vec<_>>().join(", ");
     let (missing, surplus) = (names(wanted.difference(&found).collect()), names(found.difference(&wanted).collect()));
     let (verdict, reason, message) = if !wanted.is_empty() && (!missing.is_empty() || !surplus.is_empty()) {
         (Verdict::False, "InventoryDiffers", format!("missing: [{missing}]; not expected: [{surplus}]"))
-    } else if expected.expected_digest.as_ref().is_some_and(|digest| *digest != entry.tools.digest) {
-        (Verdict::False, "DigestDiffers", format!("the digest is {}", entry.tools.digest))
+    } else if expected.expected_digest.as_ref().is_some_and(|digest| *digest != entry.tools().digest) {
+        (Verdict::False, "DigestDiffers", format!("the digest is {}", entry.tools().digest))
     } else {
         (Verdict::True, "InventoryMatches", "the tools are those that were expected".to_owned())
     };

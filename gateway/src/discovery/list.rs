@@ -1,10 +1,12 @@
-//! `tools/list` of one upstream, all pages of it, within bounds.
+//! Everything that one upstream offers: what it says of itself, and its lists, all pages of them, within bounds.
 
 use crate::era::Era;
+use crate::pipeline::upstream::about::About;
 use crate::pipeline::upstream::answer::Outcome;
 use crate::pipeline::upstream::translate::own_meta;
 use crate::pipeline::upstream::{Along, Post, Session, Upstream, UpstreamError};
 use crate::raw::{RawObject, push_text};
+use crate::snapshot::{Kind, PerKind};
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,69 +14,117 @@ use std::sync::Arc;
 /// The most pages of one list.
 const MAX_PAGES: usize = 1000;
 
+/// Everything that an upstream offers, as it was sent.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// What it says of itself.
+    pub(crate) about: Arc<About>,
+    /// The definitions of each kind.
+    pub(crate) lists: PerKind<Vec<Box<RawValue>>>,
+}
+
+impl PartialEq for Listing {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |a: &[Box<RawValue>], b: &[Box<RawValue>]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.get() == b.get())
+        };
+        self.about == other.about && Kind::ALL.iter().all(|kind| same(self.lists.of(*kind), other.lists.of(*kind)))
+    }
+}
+
+/// Why one list could not be had.
+enum ListError {
+    /// The upstream answered, with an error: it is there, this list is not.
+    Answered(&'static str),
+    /// Anything else: nothing can be said about the upstream.
+    Failed(UpstreamError),
+}
+
+impl From<UpstreamError> for ListError {
+    fn from(error: UpstreamError) -> Self {
+        Self::Failed(error)
+    }
+}
+
 impl Upstream {
-    /// The definitions of all tools, as they were sent.
+    /// All that it offers.
+    ///
+    /// Tools are always asked for: servers exist that declare nothing. The other kinds are asked for where they are
+    /// declared, and one of these lists that the upstream answers with an error counts as empty: a broken list of
+    /// prompts must not take the tools away.
     ///
     /// # Errors
-    /// [`UpstreamError`]; after any of them the next list agrees on the version anew.
-    pub(crate) async fn list_tools(&self) -> Result<Vec<Box<RawValue>>, UpstreamError> {
+    /// [`UpstreamError`]; after any of them the next listing agrees on the version anew.
+    pub(crate) async fn listing(&self) -> Result<Listing, UpstreamError> {
         let session = self.session().await?;
-        let listed = self.pages(&session).await;
-        if listed.is_err() {
-            self.forget(&session);
+        let about = self.about();
+        let mut listing = Listing { about: Arc::clone(&about), lists: PerKind::default() };
+        for kind in Kind::ALL {
+            if kind != Kind::Tools && !about.declares(kind.capability()) {
+                continue;
+            }
+            match self.pages(&session, kind).await {
+                Ok(definitions) => *listing.lists.of_mut(kind) = definitions,
+                Err(ListError::Answered(why)) if kind != Kind::Tools => {
+                    tracing::warn!(method = kind.list_method(), why, "a list of an upstream is left empty");
+                }
+                Err(ListError::Answered(why)) => {
+                    self.forget(&session);
+                    return Err(UpstreamError::Protocol(why));
+                }
+                Err(ListError::Failed(error)) => {
+                    self.forget(&session);
+                    return Err(error);
+                }
+            }
         }
-        listed
+        Ok(listing)
     }
 
-    async fn pages(&self, session: &Arc<Session>) -> Result<Vec<Box<RawValue>>, UpstreamError> {
+    async fn pages(&self, session: &Arc<Session>, kind: Kind) -> Result<Vec<Box<RawValue>>, ListError> {
         let limits = self.limits();
-        let mut tools: Vec<Box<RawValue>> = Vec::new();
+        let mut all: Vec<Box<RawValue>> = Vec::new();
         let mut bytes = 0;
         let mut seen: HashSet<String> = HashSet::new();
         let mut cursor: Option<String> = None;
         for _ in 0..MAX_PAGES {
-            let page = self.page(session, cursor.as_deref()).await?;
-            for tool in page.tools {
-                bytes += tool.get().len();
-                tools.push(tool);
-            }
-            if tools.len() > limits.max_tools {
-                return Err(UpstreamError::Protocol("it lists more tools than are allowed"));
+            let page = self.page(session, kind, cursor.as_deref()).await?;
+            bytes += page.items.iter().map(|item| item.get().len()).sum::<usize>();
+            all.extend(page.items);
+            if all.len() > limits.max_tools {
+                return Err(ListError::Answered("a list of it is longer than allowed"));
             }
             if bytes > limits.max_answer {
-                return Err(UpstreamError::TooLarge(limits.max_answer));
+                return Err(UpstreamError::TooLarge(limits.max_answer).into());
             }
             // An empty cursor is a cursor.
-            let Some(next) = page.next else { return Ok(tools) };
+            let Some(next) = page.next else { return Ok(all) };
             if !seen.insert(next.clone()) {
-                return Err(UpstreamError::Protocol("its list repeats a cursor"));
+                return Err(ListError::Answered("a list of it repeats a cursor"));
             }
             cursor = Some(next);
         }
-        Err(UpstreamError::Protocol("its list has more than 1000 pages"))
+        Err(ListError::Answered("a list of it has more than 1000 pages"))
     }
 
-    async fn page(&self, session: &Arc<Session>, cursor: Option<&str>) -> Result<Page, UpstreamError> {
+    async fn page(&self, session: &Arc<Session>, kind: Kind, cursor: Option<&str>) -> Result<Page, ListError> {
         let id = self.next_id();
-        let post = Post {
-            body: request(id, session.era(), cursor),
-            method: "tools/list",
-            name: None,
-            along: &Along::default(),
-        };
+        let method = kind.list_method();
+        let post =
+            Post { body: request(id, method, session.era(), cursor), method, name: None, along: &Along::default() };
         let (_, whole) = self.ask(session, id, post).await?;
         match whole.outcome()? {
             Outcome::Result(result) => {
-                Page::read(result).ok_or(UpstreamError::Protocol("tools/list gives no list of tools"))
+                Page::read(result, kind).ok_or(ListError::Answered("what should be a list of it is none"))
             }
-            // A server without tools has an empty list.
-            Outcome::Error(error) if is_method_not_found(error) => Ok(Page { tools: Vec::new(), next: None }),
-            Outcome::Error(_) => Err(UpstreamError::Protocol("tools/list failed")),
+            // A server without the method has an empty list.
+            Outcome::Error(error) if is_method_not_found(error) => Ok(Page { items: Vec::new(), next: None }),
+            Outcome::Error(_) => Err(ListError::Answered("it answers a list with an error")),
         }
     }
 }
 
-fn request(id: u64, era: Era, cursor: Option<&str>) -> Vec<u8> {
+fn request(id: u64, method: &str, era: Era, cursor: Option<&str>) -> Vec<u8> {
     let mut params: Vec<u8> = Vec::from(b"{");
     if let Some(cursor) = cursor {
         params.extend_from_slice(b"\"cursor\":");
@@ -88,22 +138,22 @@ fn request(id: u64, era: Era, cursor: Option<&str>) -> Vec<u8> {
         params.extend_from_slice(own_meta().as_bytes());
     }
     params.push(b'}');
-    let mut body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":"#).into_bytes();
+    let mut body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":"#).into_bytes();
     body.extend_from_slice(&params);
     body.push(b'}');
     body
 }
 
 struct Page {
-    tools: Vec<Box<RawValue>>,
+    items: Vec<Box<RawValue>>,
     next: Option<String>,
 }
 
 impl Page {
-    fn read(result: &RawValue) -> Option<Self> {
+    fn read(result: &RawValue, kind: Kind) -> Option<Self> {
         let result = RawObject::parse(result.get()).ok()?;
-        let tools: Vec<Box<RawValue>> = serde_json::from_str(result.get("tools")?.get()).ok()?;
-        Some(Self { tools, next: result.text("nextCursor").map(std::borrow::Cow::into_owned) })
+        let items: Vec<Box<RawValue>> = serde_json::from_str(result.get(kind.list_field())?.get()).ok()?;
+        Some(Self { items, next: result.text("nextCursor").map(std::borrow::Cow::into_owned) })
     }
 }
 
@@ -117,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_request_carries_the_cursor_and_what_its_era_wants() {
-        let text = |era, cursor| String::from_utf8(request(3, era, cursor)).unwrap();
+        let text = |era, cursor| String::from_utf8(request(3, "tools/list", era, cursor)).unwrap();
         assert_eq!(text(Era::Legacy, None), r#"{"jsonrpc":"2.0","id":3,"method":"tools/list","params":{}}"#);
         assert!(text(Era::Legacy, Some("a\"b")).ends_with(r#""params":{"cursor":"a\"b"}}"#));
         let stateless: serde_json::Value = serde_json::from_str(&text(Era::Stateless, Some(""))).unwrap();

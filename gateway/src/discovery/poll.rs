@@ -1,10 +1,10 @@
 //! One upstream, asked again and again: what is new is told, what is the same is not.
 
+use super::list::Listing;
 use super::pulse::Pulse;
 use super::{Event, Events};
 use crate::catalog::ResourceKey;
 use crate::pipeline::upstream::{Upstream, UpstreamError};
-use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -16,8 +16,8 @@ pub(crate) struct Polled {
     pub(crate) key: ResourceKey,
     /// Which poller of it.
     pub(crate) epoch: u64,
-    /// The definitions of its tools.
-    pub(crate) outcome: Result<Arc<Vec<Box<RawValue>>>, UpstreamError>,
+    /// All that it offers.
+    pub(crate) outcome: Result<Arc<Listing>, UpstreamError>,
 }
 
 /// Polls one upstream for as long as it is served.
@@ -39,14 +39,14 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 impl Poller {
     /// Polls until it is aborted.
     pub(crate) async fn run(self) {
-        let mut last: Option<Result<Arc<Vec<Box<RawValue>>>, String>> = None;
+        let mut last: Option<Result<Arc<Listing>, String>> = None;
         let mut refused: u32 = 0;
         loop {
             self.pulse.started();
             let outcome = self.once().await;
             refused = if matches!(outcome, Err(UpstreamError::Refused(_))) { refused.saturating_add(1) } else { 0 };
             let news = match (&last, &outcome) {
-                (Some(Ok(before)), Ok(now)) => !same(before, now),
+                (Some(Ok(before)), Ok(now)) => before != now,
                 (Some(Err(before)), Err(now)) => *before != now.to_string(),
                 _ => true,
             };
@@ -66,14 +66,10 @@ impl Poller {
         }
     }
 
-    async fn once(&self) -> Result<Arc<Vec<Box<RawValue>>>, UpstreamError> {
-        let outcome = tokio::time::timeout(self.timeout, self.upstream.list_tools()).await;
+    async fn once(&self) -> Result<Arc<Listing>, UpstreamError> {
+        let outcome = tokio::time::timeout(self.timeout, self.upstream.listing()).await;
         outcome.unwrap_or(Err(UpstreamError::Timeout)).map(Arc::new)
     }
-}
-
-fn same(a: &[Box<RawValue>], b: &[Box<RawValue>]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.get() == b.get())
 }
 
 /// The period ±10 %, so that pollers that started together drift apart; longer after each refusal in a row.

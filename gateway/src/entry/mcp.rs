@@ -3,9 +3,10 @@
 use crate::era::{self, Era};
 use crate::error::Failure;
 use crate::metrics::method_class;
+use crate::pipeline::action::Action;
 use crate::pipeline::authz::Scope;
 use crate::raw::RawObject;
-use crate::snapshot::{Identity, Snapshot, View};
+use crate::snapshot::{Identity, Kind, Snapshot, View};
 use crate::state::State as Gateway;
 use aperium_core::id::ConnectorId;
 use aperium_platform::body::{self, BodyError};
@@ -21,6 +22,7 @@ mod call;
 pub(crate) mod envelope;
 mod lifecycle;
 mod list;
+mod wanted;
 
 use envelope::{EnvelopeError, Message};
 
@@ -191,9 +193,12 @@ async fn dispatch(gateway: &Gateway, context: &Context, message: Incoming<'_>) -
             );
         }
     };
+    let listed = Kind::ALL.into_iter().find(|kind| kind.list_method() == message.method);
     let answered = match (message.method, era) {
-        ("tools/call", _) => call::call(gateway, context, message, params.as_ref(), era).await,
-        ("tools/list", _) => list::tools(context, message.id, params.as_ref(), era),
+        (method, _) if let Some(action) = Action::of(method) => {
+            call::call(gateway, context, message, params.as_ref(), era, action).await
+        }
+        (_, _) if let Some(kind) = listed => list::list(context, kind, message.id, params.as_ref(), era),
         ("server/discover", Era::Stateless) => Ok(lifecycle::discover(message.id)),
         ("initialize", Era::Legacy) => lifecycle::initialize(message.id, params.as_ref()),
         ("ping", Era::Legacy) => Ok(lifecycle::pong(message.id)),
@@ -202,7 +207,7 @@ async fn dispatch(gateway: &Gateway, context: &Context, message: Incoming<'_>) -
     match answered {
         Ok(response) => {
             // Calls count themselves: what became of them is known when their last byte is sent.
-            if class != "tools/call" {
+            if Action::of(message.method).is_none() {
                 gateway.metrics.request(class, "ok");
             }
             response

@@ -23,7 +23,7 @@ pub(crate) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Response {
         let told = match &entry.health {
             Health::Pending => json!({ "available": false, "reason": "Pending" }),
             Health::Registered if entry.config.protocol == Protocol::Http => json!({ "available": true }),
-            Health::Registered => json!({ "available": true, "tools": entry.tools.len() }),
+            Health::Registered => json!({ "available": true, "tools": entry.tools().len() }),
             Health::Unavailable { reason, outside, .. } => {
                 json!({ "available": false, "reason": reason, "message": outside })
             }

@@ -1,32 +1,32 @@
-//! Permit → Target: where a permitted call goes, and how it may be tried. There is no other way to make a Target.
+//! Permit → Target: where a permitted request goes, and how it may be tried. There is no other way to make a Target.
 
+use super::action::Action;
 use super::authz::Permit;
 use super::upstream::Upstream;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where one permitted call goes.
+/// Where one permitted request goes.
 #[derive(Debug)]
 pub(crate) struct Target {
     upstream: Arc<Upstream>,
-    tool: Box<str>,
+    name: Box<str>,
     timeout: Duration,
     attempts: u32,
 }
 
 impl Target {
-    /// Looks up where the call goes; `None` if the tool is gone, which a Permit of the same Snapshot rules out.
-    pub(crate) fn of(permit: &Permit) -> Option<Self> {
+    /// Looks up where the request goes.
+    pub(crate) fn of(permit: &Permit) -> Self {
         let entry = permit.connector();
-        let tool = &permit.tool()?.name;
         // An admin names the read tools that may be tried again. Annotations come from the upstream and prove nothing.
-        let attempts = if entry.config.retryable.contains(&**tool) { 2 } else { 1 };
-        Some(Self {
+        let retryable = permit.action() == Action::Call && entry.config.retryable.contains(permit.name());
+        Self {
             upstream: Arc::clone(&entry.upstream),
-            tool: tool.clone(),
+            name: permit.name().into(),
             timeout: entry.config.call_timeout,
-            attempts,
-        })
+            attempts: if retryable { 2 } else { 1 },
+        }
     }
 
     /// The upstream.
@@ -34,12 +34,12 @@ impl Target {
         &self.upstream
     }
 
-    /// The upstream's own name of the tool.
-    pub(crate) fn tool(&self) -> &str {
-        &self.tool
+    /// The upstream's own name, URI or template.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
-    /// The limit of the call.
+    /// The limit of the request.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }

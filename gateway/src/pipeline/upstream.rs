@@ -7,13 +7,14 @@
 
 use crate::era::{self, Era};
 use aperium_platform::egress::EgressError;
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
+pub(crate) mod about;
 pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod legacy_sse;
@@ -24,6 +25,7 @@ pub(crate) mod resume;
 pub(crate) mod sse;
 pub(crate) mod translate;
 
+use about::About;
 use body::UpstreamBody;
 use legacy_sse::Connection;
 use link::Link;
@@ -190,6 +192,7 @@ pub(crate) struct Upstream {
     link: Link,
     limits: Limits,
     session: ArcSwapOption<Session>,
+    about: ArcSwap<About>,
     negotiating: Mutex<()>,
     next_id: AtomicU64,
 }
@@ -201,6 +204,7 @@ impl Upstream {
             link,
             limits,
             session: ArcSwapOption::empty(),
+            about: ArcSwap::default(),
             negotiating: Mutex::new(()),
             next_id: AtomicU64::new(1),
         })
@@ -228,9 +232,16 @@ impl Upstream {
         if let Some(session) = self.known() {
             return Ok(session);
         }
-        let session = Arc::new(negotiate::session(self).await?);
+        let (session, about) = negotiate::session(self).await?;
+        let session = Arc::new(session);
+        self.about.store(Arc::new(about));
         self.session.store(Some(Arc::clone(&session)));
         Ok(session)
+    }
+
+    /// What it said of itself when the version was last agreed on.
+    pub(crate) fn about(&self) -> Arc<About> {
+        self.about.load_full()
     }
 
     /// What was agreed with it, if anything.

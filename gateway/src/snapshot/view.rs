@@ -1,7 +1,7 @@
 //! What one caller may see and use: decisions of the grants, each taken once and remembered for as long as the
 //! Snapshot lives.
 
-use super::{Entry, Snapshot};
+use super::{Entry, Kind, PerKind, Snapshot};
 use aperium_core::caller::{Caller, Principal};
 use aperium_core::capability::Category;
 use aperium_core::grant::{CallerGrants, GrantRule, NoGrant, Role};
@@ -92,14 +92,15 @@ struct Decisions {
     matching: Box<[u32]>,
     /// Per connector.
     connectors: Box<[ConnectorView]>,
-    aggregate: OnceLock<Bytes>,
+    /// Per kind: what the aggregate lists.
+    aggregate: PerKind<OnceLock<Bytes>>,
 }
 
 #[derive(Debug, Default)]
 struct ConnectorView {
     concerned: OnceLock<bool>,
-    decided: OnceLock<Box<[AtomicU32]>>,
-    list: OnceLock<Bytes>,
+    decided: PerKind<OnceLock<Box<[AtomicU32]>>>,
+    list: PerKind<OnceLock<Bytes>>,
 }
 
 const UNDECIDED: u32 = 0;
@@ -113,7 +114,7 @@ impl Decisions {
             grants: Arc::clone(grants),
             matching: matching.into(),
             connectors: std::iter::repeat_with(ConnectorView::default).take(connectors).collect(),
-            aggregate: OnceLock::new(),
+            aggregate: PerKind::default(),
         }
     }
 }
@@ -153,18 +154,20 @@ impl View {
         self.decisions.connectors.get(position).is_some_and(|view| *view.concerned.get_or_init(decide))
     }
 
-    /// The position of the grant that allows the tool, if one does.
-    pub(crate) fn allowing(&self, position: usize, entry: &Entry, tool: usize) -> Option<u32> {
+    /// The position of the grant that allows an item of a kind, if one does.
+    pub(crate) fn allowing(&self, position: usize, entry: &Entry, kind: Kind, item: usize) -> Option<u32> {
+        let set = entry.offers.of(kind);
         let decided = self
             .decisions
             .connectors
             .get(position)?
             .decided
-            .get_or_init(|| std::iter::repeat_with(|| AtomicU32::new(UNDECIDED)).take(entry.tools.len()).collect());
-        let slot = decided.get(tool)?;
+            .of(kind)
+            .get_or_init(|| std::iter::repeat_with(|| AtomicU32::new(UNDECIDED)).take(set.len()).collect());
+        let slot = decided.get(item)?;
         let decision = match slot.load(Ordering::Relaxed) {
             UNDECIDED => {
-                let allowing = self.decide(entry, &entry.tools.at(tool)?.name);
+                let allowing = self.decide(entry, kind.category(), &set.at(item)?.name);
                 let decision = allowing.map_or(DENIED, |grant| grant + ALLOWED);
                 slot.store(decision, Ordering::Relaxed);
                 decision
@@ -174,19 +177,16 @@ impl View {
         decision.checked_sub(ALLOWED)
     }
 
-    /// The same for a name that discovery has not seen.
-    pub(crate) fn allows_name(&self, entry: &Entry, name: &str) -> bool {
-        self.decide(entry, name).is_some()
-    }
-
     /// The name of a grant, for logs and audit.
     pub(crate) fn grant_name(&self, grant: u32) -> &str {
         self.decisions.grants.get(grant as usize).map_or("", |rule| &rule.name)
     }
 
-    fn decide(&self, entry: &Entry, tool: &str) -> Option<u32> {
+    /// The position of the grant that allows a capability, whether discovery has seen the thing or not: not
+    /// remembered, so for names that come from callers. The resource is the upstream's own name.
+    pub(crate) fn decide(&self, entry: &Entry, category: Category, resource: &str) -> Option<u32> {
         let grants = self.caller_grants().ok()?;
-        let allowing = grants.allowing(entry.granted(), Category::Tools, tool)?;
+        let allowing = grants.allowing(entry.granted(), category, resource)?;
         self.decisions
             .matching
             .iter()
@@ -198,34 +198,34 @@ impl View {
         CallerGrants::of(&self.identity.caller, self.rules())
     }
 
-    /// The definitions of all tools that the caller sees, joined by commas: of one connector under their own names,
-    /// or of all under exposed names.
-    pub(crate) fn list(&self, snapshot: &Snapshot, only: Option<usize>) -> Bytes {
+    /// The definitions of everything of a kind that the caller sees, joined by commas: of one connector under its own
+    /// names, or of all under exposed names. In the order of connector ids, then of the upstream's own names.
+    pub(crate) fn list(&self, snapshot: &Snapshot, kind: Kind, only: Option<usize>) -> Bytes {
         match only {
             Some(position) => {
                 let Some(view) = self.decisions.connectors.get(position) else { return Bytes::new() };
-                view.list.get_or_init(|| self.join(snapshot, &[position], false)).clone()
+                view.list.of(kind).get_or_init(|| self.join(snapshot, kind, &[position], false)).clone()
             }
             None => {
                 let all: Vec<usize> = (0..self.decisions.connectors.len()).collect();
-                self.decisions.aggregate.get_or_init(|| self.join(snapshot, &all, true)).clone()
+                self.decisions.aggregate.of(kind).get_or_init(|| self.join(snapshot, kind, &all, true)).clone()
             }
         }
     }
 
-    fn join(&self, snapshot: &Snapshot, positions: &[usize], exposed: bool) -> Bytes {
+    fn join(&self, snapshot: &Snapshot, kind: Kind, positions: &[usize], exposed: bool) -> Bytes {
         let mut out: Vec<u8> = Vec::new();
         for position in positions {
             let Some(entry) = snapshot.at(*position).filter(|entry| entry.registered()) else { continue };
             if !self.concerns(*position, entry) {
                 continue;
             }
-            for (at, tool) in entry.tools.iter().enumerate() {
-                if self.allowing(*position, entry, at).is_some() {
+            for (at, item) in entry.offers.of(kind).iter().enumerate() {
+                if self.allowing(*position, entry, kind, at).is_some() {
                     if !out.is_empty() {
                         out.push(b',');
                     }
-                    out.extend_from_slice(if exposed { &tool.exposed_definition } else { &tool.definition }.as_bytes());
+                    out.extend_from_slice(if exposed { &item.exposed_definition } else { &item.definition }.as_bytes());
                 }
             }
         }

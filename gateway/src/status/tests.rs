@@ -1,10 +1,11 @@
 use super::*;
+use crate::discovery::list::Listing;
 use crate::discovery::pulse::Pulse;
 use crate::fixtures;
 use crate::metrics::Metrics;
 use crate::pipeline::upstream::link::Link;
 use crate::pipeline::upstream::{Limits, Upstream};
-use crate::snapshot::Toolset;
+use crate::snapshot::{Kind, Offers};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -15,11 +16,12 @@ fn connector(tools: &Value) -> Connector {
 }
 
 fn entry(health: Health, definitions: &[&str]) -> Entry {
-    let definitions: Vec<_> = definitions.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let mut listing = Listing::default();
+    *listing.lists.of_mut(Kind::Tools) = definitions.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
     let config = fixtures::remote("odoo");
     Entry {
         upstream: Upstream::new(Link::Absent(String::new()), Limits { max_answer: 1, max_tools: 1 }),
-        tools: Arc::new(Toolset::build(&config, &definitions)),
+        offers: Arc::new(Offers::build(&config, &listing)),
         meter: Metrics::new().meter("odoo"),
         pulse: Pulse::new(),
         config,

@@ -1,5 +1,5 @@
 use super::harness::*;
-use crate::snapshot::Health;
+use crate::snapshot::{Health, Kind};
 use axum::response::Response;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ async fn a_changed_list_is_seen_at_the_next_poll() {
     let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
     assert_eq!(gateway.tools("/v1/mcp").await, ["odoo_old"]);
     version.store(1, Ordering::SeqCst);
-    gateway.until(|snapshot| snapshot.exposed("odoo_new").is_some()).await;
+    gateway.until(|snapshot| snapshot.exposed(Kind::Tools, "odoo_new").is_some()).await;
     assert_eq!(gateway.tools("/v1/mcp").await, ["odoo_new"]);
 }
 
@@ -91,7 +91,7 @@ async fn health(fake: &Fake) -> Health {
     let gateway = setup.url("odoo", fake.address, &extra).grant("client:agent", &["**"]).start().await;
     let snapshot = gateway.state.snapshot.load();
     if snapshot.connectors()[0].registered() {
-        assert_eq!(snapshot.connectors()[0].tools.len(), 3);
+        assert_eq!(snapshot.connectors()[0].tools().len(), 3);
     }
     snapshot.connectors()[0].health.clone()
 }

@@ -177,6 +177,8 @@ async fn a_caller_who_leaves_a_stream_cancels_it_at_a_legacy_upstream() {
 #[tokio::test]
 async fn asking_for_the_next_message_may_be_given_up_and_repeated() {
     use crate::era::Era;
+    use crate::pipeline::action::Action;
+    use crate::pipeline::clean::Clean;
     use crate::pipeline::upstream::{Along, Limits, Upstream, link::Link, relay};
     let fake = Fake::start(|seen: Seen| async move {
         if seen.json()["method"] != "tools/call" {
@@ -203,10 +205,10 @@ async fn asking_for_the_next_message_may_be_given_up_and_repeated() {
     let params = crate::raw::RawObject::parse(r#"{"name":"work"}"#).unwrap();
     let id: Box<serde_json::value::RawValue> = serde_json::from_str("7").unwrap();
     let call = relay::Call {
-        tool: "work",
+        name: "work",
+        clean: Clean { action: Action::Call, expose: None, era: Era::Legacy },
         params: &params,
         id: &id,
-        era: Era::Legacy,
         along: Along::default(),
         timeout: Duration::from_secs(5),
     };

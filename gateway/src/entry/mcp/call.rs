@@ -1,16 +1,18 @@
-//! `tools/call`: authz → route → credential → upstream, and the answer back as JSON or as events.
+//! `tools/call` and the other requests that are passed on: authz → route → credential → upstream, and the answer back as JSON or as events.
 
-use super::{Accepts, Context, Incoming, accepts};
+use super::{Accepts, Context, Incoming, accepts, wanted};
 use crate::era::Era;
 use crate::era::mirrored::{self, Mirrored};
-use crate::error::{self, Failure, json, rpc_result};
+use crate::error::{self, Failure, json, rpc_error, rpc_result};
 use crate::metrics::Metrics;
+use crate::pipeline::action::Action;
 use crate::pipeline::authz::{self, Decision, Permit};
+use crate::pipeline::clean::Clean;
 use crate::pipeline::route::Target;
 use crate::pipeline::upstream::relay::{self, Call, Relay, Reply};
 use crate::pipeline::upstream::{Along, UpstreamError, sse};
 use crate::raw::RawObject;
-use crate::snapshot::{Entry, Health};
+use crate::snapshot::{Entry, Health, Item};
 use crate::state::State as Gateway;
 use axum::body::Body;
 use axum::response::Response;
@@ -20,38 +22,36 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Calls one tool.
+/// Passes one request on.
 pub(super) async fn call(
     gateway: &Gateway,
     context: &Context,
     message: Incoming<'_>,
     params: Option<&RawObject<'_>>,
     era: Era,
+    action: Action,
 ) -> Result<Response, Failure> {
-    let params = params.ok_or_else(|| Failure::InvalidParams("a tool's name is missing".to_owned()))?;
-    let name = params.text("name").ok_or_else(|| Failure::InvalidParams("`name` must be a string".to_owned()))?;
-    if params.get("arguments").is_some_and(|arguments| !arguments.get().starts_with('{')) {
-        return Err(Failure::InvalidParams("`arguments` must be an object".to_owned()));
-    }
+    let wanted = wanted::read(action, params)?;
+    let Some(params) = params else { return Err(wanted.unknown()) };
     let request_id = request_id(message.headers);
-    let permit = match authz::call(&context.snapshot, &context.view, context.scope, &name)? {
+    let permit = match authz::decide(&context.snapshot, &context.view, context.scope, &wanted)? {
         Decision::Permitted(permit) => permit,
         Decision::Unavailable(entry) => {
-            gateway.metrics.request("tools/call", "unavailable");
-            return Ok(tool_failure(message.id, &not_discovered(&entry, request_id), request_id));
+            gateway.metrics.request(action.method(), "unavailable");
+            return Ok(failed_answer(action, message.id, &not_discovered(&entry, request_id), request_id));
         }
     };
-    let target = Target::of(&permit).ok_or_else(|| Failure::UnknownTool(name.to_string()))?;
-    let mirrored = permit.tool().map(|tool| &tool.mirrored);
+    let target = Target::of(&permit);
+    let mirrored = permit.item().and_then(Item::mirrored);
     let along = along(message.headers, params.get("arguments"), mirrored, era)?;
+    let clean = Clean { action, expose: permit.exposes().cloned(), era };
     let mut record = Record::start(gateway, permit, request_id);
-    let call = Call { tool: target.tool(), params, id: message.id, era, along, timeout: target.timeout() };
+    let call = Call { name: target.name(), clean, params, id: message.id, along, timeout: target.timeout() };
     match attempt(&target, &call).await {
         Ok(relay) => Ok(answer(relay, record, message, accepts(message.headers)).await),
         Err(error) => {
-            let failed = unavailable(record.connector(), &error, request_id);
-            record.end(failed.outcome, Some(&error));
-            Ok(tool_failure(message.id, &failed, request_id))
+            let failed = record.failed(&error);
+            Ok(failed_answer(action, message.id, &failed, request_id))
         }
     }
 }
@@ -80,9 +80,8 @@ async fn answer(mut relay: Relay, mut record: Record, message: Incoming<'_>, acc
             events(Stream { relay, record, first: Some(reply), id })
         }
         Err(error) => {
-            let failed = unavailable(record.connector(), &error, &record.request_id);
-            record.end(failed.outcome, Some(&error));
-            tool_failure(message.id, &failed, &record.request_id)
+            let failed = record.failed(&error);
+            failed_answer(record.permit.action(), message.id, &failed, &record.request_id)
         }
     }
 }
@@ -123,10 +122,10 @@ fn events(stream: Stream) -> Response {
                 Some((Ok(event), Some(stream)))
             }
             Err(error) => {
-                let failed = unavailable(stream.record.connector(), &error, &stream.record.request_id);
-                stream.record.end(failed.outcome, Some(&error));
-                let result = error::tool_error(failed.code, &failed.message, &stream.record.request_id);
-                Some((Ok(sse::write_event(&rpc_result(&stream.id, &result))), None))
+                let failed = stream.record.failed(&error);
+                let action = stream.record.permit.action();
+                let message = failed_message(action, &stream.id, &failed, &stream.record.request_id);
+                Some((Ok(sse::write_event(&message)), None))
             }
         }
     });
@@ -146,9 +145,9 @@ struct Failed {
     outcome: &'static str,
 }
 
-fn unavailable(connector: &str, error: &UpstreamError, request_id: &str) -> Failed {
+fn unavailable(action: Action, connector: &str, error: &UpstreamError, request_id: &str) -> Failed {
     let why = error.outside();
-    if error.outcome_unknown() {
+    if action == Action::Call && error.outcome_unknown() {
         // The call may have been carried out: a model must not take this for "nothing happened".
         let message = format!(
             "connector {connector} is unavailable ({why}), the outcome of the call is unknown, request id {request_id}"
@@ -168,8 +167,16 @@ fn not_discovered(entry: &Entry, request_id: &str) -> Failed {
     Failed { code: "upstream_unavailable", message, outcome: "unavailable" }
 }
 
-fn tool_failure(id: &RawValue, failed: &Failed, request_id: &str) -> Response {
-    json(StatusCode::OK, rpc_result(id, &error::tool_error(failed.code, &failed.message, request_id)))
+/// A failure as the last message: a tool's is shown to a model, any other is an error.
+fn failed_message(action: Action, id: &RawValue, failed: &Failed, request_id: &str) -> Vec<u8> {
+    match action {
+        Action::Call => rpc_result(id, &error::tool_error(failed.code, &failed.message, request_id)),
+        _ => rpc_error(Some(id), &error::upstream_error(failed.code, &failed.message, request_id)),
+    }
+}
+
+fn failed_answer(action: Action, id: &RawValue, failed: &Failed, request_id: &str) -> Response {
+    json(StatusCode::OK, failed_message(action, id, failed, request_id))
 }
 
 /// The id that the request-id layer has put into the headers.
@@ -235,20 +242,28 @@ impl Record {
         self.permit.connector().config.id.as_str()
     }
 
+    /// Ends it with a failure, and says how the caller reads that.
+    fn failed(&mut self, error: &UpstreamError) -> Failed {
+        let failed = unavailable(self.permit.action(), self.connector(), error, &self.request_id);
+        self.end(failed.outcome, Some(error));
+        failed
+    }
+
     fn end(&mut self, outcome: &'static str, error: Option<&UpstreamError>) {
         self.ended = true;
         let took = self.started.elapsed();
-        self.metrics.request("tools/call", outcome);
+        let method = self.permit.action().method();
+        self.metrics.request(method, outcome);
         self.permit.connector().meter.called(took);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let (connector, request_id) = (self.connector(), &*self.request_id);
-        let (tool, grant) = (self.permit.tool().map_or("", |tool| &*tool.name), self.permit.grant());
+        let (name, grant) = (self.permit.name(), self.permit.grant());
         let caller = &self.permit.identity().caller.principal;
         if let Some(error) = error {
             let reason = error.reason();
-            tracing::warn!(request_id, connector, tool, %caller, grant, outcome, took_ms, reason, %error, "tool call failed");
+            tracing::warn!(request_id, connector, method, name, %caller, grant, outcome, took_ms, reason, %error, "call failed");
         } else {
-            tracing::info!(request_id, connector, tool, %caller, grant, outcome, took_ms, "tool call");
+            tracing::info!(request_id, connector, method, name, %caller, grant, outcome, took_ms, "call");
         }
     }
 }

@@ -8,8 +8,8 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::value::RawValue;
 
-/// Tools are what is served; the list changes without being announced.
-const CAPABILITIES: &str = r#"{"tools":{}}"#;
+/// What is served, whether or not there is any of it; the lists change without being announced.
+const CAPABILITIES: &str = r#"{"tools":{},"prompts":{},"resources":{},"completions":{}}"#;
 const INSTRUCTIONS: &str = "Tools of the systems that you were granted. Names start with the id of their connector.";
 
 /// `server/discover` (2026-07-28).

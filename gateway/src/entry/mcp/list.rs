@@ -1,10 +1,11 @@
-//! `tools/list`: from the Snapshot, without asking any upstream. The definitions are joined once per caller.
+//! `tools/list` and the other lists: from the Snapshot, without asking any upstream. The definitions are joined once per caller.
 
 use super::Context;
 use crate::era::Era;
 use crate::error::{Failure, json};
 use crate::pipeline::authz::Scope;
 use crate::raw::RawObject;
+use crate::snapshot::Kind;
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::value::RawValue;
@@ -12,9 +13,10 @@ use serde_json::value::RawValue;
 /// Lists are worth a poll's period; what is listed depends on who asks.
 const STATELESS_TAIL: &str = r#"],"ttlMs":5000,"cacheScope":"private"}}"#;
 
-/// All tools that the caller sees, in one page: clients exist that follow no cursors.
-pub(super) fn tools(
+/// Everything of a kind that the caller sees, in one page: clients exist that follow no cursors.
+pub(super) fn list(
     context: &Context,
+    kind: Kind,
     id: &RawValue,
     params: Option<&RawObject<'_>>,
     era: Era,
@@ -27,15 +29,16 @@ pub(super) fn tools(
         Scope::Aggregate => None,
         Scope::One(position) => Some(position),
     };
-    let list = context.view.list(&context.snapshot, only);
-    let (head, tail) = match era {
-        Era::Stateless => (r#","result":{"resultType":"complete","tools":["#, STATELESS_TAIL),
-        Era::Legacy => (r#","result":{"tools":["#, "]}}"),
+    let list = context.view.list(&context.snapshot, kind, only);
+    let (opening, tail) = match era {
+        Era::Stateless => ("\"resultType\":\"complete\",", STATELESS_TAIL),
+        Era::Legacy => ("", "]}}"),
     };
-    let start = r#"{"jsonrpc":"2.0","id":"#;
-    let mut body = Vec::with_capacity(start.len() + id.get().len() + head.len() + list.len() + tail.len());
-    for part in [start.as_bytes(), id.get().as_bytes(), head.as_bytes(), &list, tail.as_bytes()] {
-        body.extend_from_slice(part);
+    let mut body = Vec::with_capacity(128 + id.get().len() + list.len() + tail.len());
+    for part in [r#"{"jsonrpc":"2.0","id":"#, id.get(), r#","result":{"#, opening, "\"", kind.list_field(), "\":["] {
+        body.extend_from_slice(part.as_bytes());
     }
+    body.extend_from_slice(&list);
+    body.extend_from_slice(tail.as_bytes());
     Ok(json(StatusCode::OK, body))
 }

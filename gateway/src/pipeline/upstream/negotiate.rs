@@ -1,6 +1,7 @@
 //! Which era an upstream speaks, and over which transport: the stateless `server/discover` first, `initialize` where it
 //! is not known, the same over the transport of 2024-11-05 where that is refused.
 
+use super::about::About;
 use super::answer::Outcome;
 use super::legacy_sse::{self, Connection};
 use super::translate::{identity, own_meta};
@@ -15,9 +16,9 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// [`UpstreamError`]. A connection that fails, a refused credential and an overloaded server say nothing about the era.
-pub(super) async fn session(upstream: &Upstream) -> Result<Session, UpstreamError> {
-    if discover(upstream).await? {
-        return Ok(Session::Stateless);
+pub(super) async fn session(upstream: &Upstream) -> Result<(Session, About), UpstreamError> {
+    if let Some(about) = discover(upstream).await? {
+        return Ok((Session::Stateless, about));
     }
     match initialize(upstream, None).await {
         Err(UpstreamError::Status(status)) if StatusCode::from_u16(status).is_ok_and(legacy_sse::may_speak_it) => {
@@ -30,20 +31,20 @@ pub(super) async fn session(upstream: &Upstream) -> Result<Session, UpstreamErro
     }
 }
 
-/// Whether the upstream speaks the stateless protocol.
-async fn discover(upstream: &Upstream) -> Result<bool, UpstreamError> {
+/// What the upstream says of itself, if it speaks the stateless protocol.
+async fn discover(upstream: &Upstream) -> Result<Option<About>, UpstreamError> {
     let id = upstream.next_id();
     let body =
         format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{{"_meta":{}}}}}"#, own_meta());
     let post = Post { body: body.into_bytes(), method: "server/discover", name: None, along: &Along::default() };
     match upstream.ask(&Arc::new(Session::Stateless), id, post).await {
         Ok((_, whole)) => Ok(match whole.outcome() {
-            Ok(Outcome::Result(result)) => speaks_stateless(result),
-            _ => false,
+            Ok(Outcome::Result(result)) => speaks_stateless(result).then(|| About::read(result)),
+            _ => None,
         }),
         // Overload is no statement about the protocol.
         Err(error @ UpstreamError::Status(429 | 502 | 503 | 504)) => Err(error),
-        Err(UpstreamError::Status(_) | UpstreamError::Protocol(_) | UpstreamError::SessionEnded) => Ok(false),
+        Err(UpstreamError::Status(_) | UpstreamError::Protocol(_) | UpstreamError::SessionEnded) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -54,7 +55,7 @@ fn speaks_stateless(result: &RawValue) -> bool {
     versions.is_some_and(|versions| versions.iter().any(|version| version == era::STATELESS))
 }
 
-async fn initialize(upstream: &Upstream, stream: Option<Arc<Connection>>) -> Result<Session, UpstreamError> {
+async fn initialize(upstream: &Upstream, stream: Option<Arc<Connection>>) -> Result<(Session, About), UpstreamError> {
     let id = upstream.next_id();
     // No capabilities: what an upstream may ask of a client, it may not ask of the gateway.
     let body = format!(
@@ -65,9 +66,10 @@ async fn initialize(upstream: &Upstream, stream: Option<Arc<Connection>>) -> Res
     let post = Post { body: body.into_bytes(), method: "initialize", name: None, along: &Along::default() };
     let offered = Session::Legacy { version: era::NEWEST_LEGACY.to_owned(), id: None, stream: stream.clone() };
     let (headers, whole) = upstream.ask(&Arc::new(offered), id, post).await?;
-    let version = match whole.outcome()? {
+    let (version, about) = match whole.outcome()? {
         Outcome::Result(result) => {
-            version_of(result).ok_or(UpstreamError::Protocol("initialize names no known version"))?
+            let version = version_of(result).ok_or(UpstreamError::Protocol("initialize names no known version"))?;
+            (version, About::read(result))
         }
         Outcome::Error(_) if !whole.status.is_success() => return Err(UpstreamError::Status(whole.status.as_u16())),
         Outcome::Error(_) => return Err(UpstreamError::Protocol("initialize failed")),
@@ -76,7 +78,7 @@ async fn initialize(upstream: &Upstream, stream: Option<Arc<Connection>>) -> Res
     let id = headers.get("mcp-session-id").and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
     let session = Session::Legacy { version, id, stream };
     initialized(upstream, &session).await?;
-    Ok(session)
+    Ok((session, about))
 }
 
 fn version_of(result: &RawValue) -> Option<String> {

@@ -1,10 +1,11 @@
-//! One tool call through an upstream: the answer as one message or as events, in the caller's own ids.
+//! One request through an upstream: the answer as one message or as events, in the caller's own ids.
 
 use super::answer::{self, Answer, Outcome};
 use super::translate::{self, Outgoing};
 use super::{Along, Post, Session, Upstream, UpstreamError};
 use crate::era::Era;
 use crate::error::{rpc_error, rpc_result};
+use crate::pipeline::clean::Clean;
 use crate::raw::RawObject;
 use http::StatusCode;
 use serde_json::value::RawValue;
@@ -12,17 +13,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// A call as the pipeline hands it over.
+/// A request as the pipeline hands it over.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
-    /// The upstream's own name of the tool.
-    pub(crate) tool: &'a str,
+    /// The upstream's own name, URI or template of what is asked for.
+    pub(crate) name: &'a str,
+    /// What is to be done, and what has to be done with the answer.
+    pub(crate) clean: Clean,
     /// The caller's parameters.
     pub(crate) params: &'a RawObject<'a>,
     /// The caller's id.
     pub(crate) id: &'a RawValue,
-    /// The caller's era.
-    pub(crate) era: Era,
     /// What of the caller's request goes along.
     pub(crate) along: Along,
     /// From sending to the answer; progress starts it anew.
@@ -49,7 +50,7 @@ pub(crate) struct Relay {
     session: Arc<Session>,
     id: u64,
     caller_id: Box<RawValue>,
-    caller_era: Era,
+    clean: Clean,
     token: Option<Box<RawValue>>,
     wants_logs: bool,
     timeout: Duration,
@@ -71,23 +72,32 @@ pub(crate) async fn send(upstream: &Arc<Upstream>, call: &Call<'_>) -> Result<Re
     let deadline = now + call.timeout;
     let session = timeout_at(deadline, upstream.session()).await.map_err(|_| UpstreamError::Timeout)??;
     let id = upstream.next_id();
-    let outgoing = Outgoing { id, tool: call.tool, params: call.params, from: call.era, to: session.era() };
+    let outgoing = Outgoing {
+        id,
+        action: call.clean.action,
+        name: call.name,
+        params: call.params,
+        from: call.clean.era,
+        to: session.era(),
+    };
     let written = outgoing.write();
     let mut relay = Relay {
         upstream: Arc::clone(upstream),
         session: Arc::clone(&session),
         id,
         caller_id: call.id.to_owned(),
-        caller_era: call.era,
+        clean: call.clean.clone(),
         token: written.token,
-        wants_logs: call.era == Era::Legacy || asks_for_logs(call.params),
+        wants_logs: call.clean.era == Era::Legacy || asks_for_logs(call.params),
         timeout: call.timeout,
         deadline,
         hard_deadline: now + call.timeout * HARD_FACTOR,
         answer: None,
         done: false,
     };
-    let post = Post { body: written.body, method: "tools/call", name: Some(call.tool), along: &call.along };
+    let action = call.clean.action;
+    let name = action.is_named_in_header().then_some(call.name);
+    let post = Post { body: written.body, method: action.method(), name, along: &call.along };
     let sent = async {
         let response = upstream.post(&session, post).await?;
         answer::read(upstream, &session, response).await
@@ -184,7 +194,8 @@ impl Relay {
     fn last(&self, status: StatusCode, outcome: Outcome<'_>) -> Reply {
         match outcome {
             Outcome::Result(result) => {
-                let translated = translate::result(result, self.session.era(), self.caller_era);
+                let cleaned = self.clean.result(result);
+                let translated = translate::result(&cleaned, self.session.era(), self.clean.era);
                 let outcome = if is_tool_error(result) { "tool_error" } else { "ok" };
                 Reply { status: StatusCode::OK, body: rpc_result(&self.caller_id, &translated), last: true, outcome }
             }
@@ -196,10 +207,10 @@ impl Relay {
                 }
                 // Towards legacy callers an error is always within a 200.
                 let status =
-                    if self.caller_era == Era::Stateless { stateless_status(code, status) } else { StatusCode::OK };
+                    if self.clean.era == Era::Stateless { stateless_status(code, status) } else { StatusCode::OK };
                 Reply {
                     status,
-                    body: rpc_error(Some(&self.caller_id), error.get().as_bytes()),
+                    body: rpc_error(Some(&self.caller_id), self.clean.error(error).as_bytes()),
                     last: true,
                     outcome: "rpc_error",
                 }

@@ -1,8 +1,8 @@
 //! Between the two eras: what a caller sent → what this upstream understands, and back. Pure.
 
 use crate::era::{Era, META_CAPABILITIES, META_CLIENT, META_VERSION, STATELESS};
-use crate::raw::RawObject;
-use crate::raw::RawWriter;
+use crate::pipeline::action::Action;
+use crate::raw::{Edits, RawObject, RawWriter};
 use serde_json::value::RawValue;
 
 /// Who we are, for upstreams and clients.
@@ -18,12 +18,14 @@ pub(crate) fn own_meta() -> String {
 /// The prefix of `_meta` keys that only the stateless protocol knows.
 const STATELESS_PREFIX: &str = "io.modelcontextprotocol/";
 
-/// A call as it goes upstream: what the caller's parameters say, under the upstream's own tool name.
+/// A request as it goes upstream: what the caller's parameters say, about what the upstream calls by its own name.
 pub(crate) struct Outgoing<'a> {
     /// Our JSON-RPC id.
     pub(crate) id: u64,
-    /// The upstream's own name of the tool.
-    pub(crate) tool: &'a str,
+    /// What is to be done.
+    pub(crate) action: Action,
+    /// The upstream's own name, URI or template of what it is to be done with.
+    pub(crate) name: &'a str,
     /// The caller's parameters.
     pub(crate) params: &'a RawObject<'a>,
     /// The caller's era.
@@ -41,15 +43,15 @@ pub(crate) struct Written {
 }
 
 impl Outgoing<'_> {
-    /// Writes the call. Everything but the name, `_meta` where the eras differ, and the progress token stays as it was.
+    /// Writes the request. Everything but the name, `_meta` where the eras differ, and the progress token stays as it was.
     pub(crate) fn write(&self) -> Written {
         let mut token = None;
         let mut params = RawWriter::object(512);
         let mut meta_seen = false;
         for (name, value) in self.params.iter() {
             match name {
-                "name" => {
-                    params.text("name", self.tool);
+                field if field == self.action.field() => {
+                    self.subject(&mut params, value);
                 }
                 "_meta" => {
                     meta_seen = true;
@@ -68,8 +70,23 @@ impl Outgoing<'_> {
         let params = params.finish();
         let mut message = RawWriter::object(params.len() + 80);
         message.raw("jsonrpc", "\"2.0\"").raw("id", &self.id.to_string());
-        message.raw("method", "\"tools/call\"").bytes("params", &params);
+        message.text("method", self.action.method()).bytes("params", &params);
         Written { body: message.finish(), token }
+    }
+
+    /// What the request is about: a name or a URI, or the reference of a completion, which holds one of them.
+    fn subject(&self, params: &mut RawWriter, value: &RawValue) {
+        let field = self.action.field();
+        let Some(reference) = RawObject::parse(value.get()).ok().filter(|_| self.action == Action::Complete) else {
+            params.text(field, self.name);
+            return;
+        };
+        let mut edits = Edits::of(value.get());
+        let key = if reference.text("type").as_deref() == Some("ref/prompt") { "name" } else { "uri" };
+        if let Some(name) = reference.get(key) {
+            edits.text(name, self.name);
+        }
+        params.raw(field, edits.finish().as_deref().unwrap_or(value.get()));
     }
 
     /// `None`: nothing is left of it.
@@ -98,8 +115,7 @@ impl Outgoing<'_> {
 }
 
 /// A result as the caller's era wants it: the stateless protocol names the kind of every result.
-pub(crate) fn result(result: &RawValue, from_upstream: Era, to_caller: Era) -> std::borrow::Cow<'_, [u8]> {
-    let raw = result.get();
+pub(crate) fn result(raw: &str, from_upstream: Era, to_caller: Era) -> std::borrow::Cow<'_, [u8]> {
     if to_caller == Era::Legacy || from_upstream == Era::Stateless {
         return raw.as_bytes().into();
     }

@@ -1,7 +1,7 @@
 //! A connector as a caller may see it: no address and no secret for anyone but admins, and a secret for nobody.
 
 use crate::catalog::Place;
-use crate::snapshot::{Entry, Health, Snapshot, View};
+use crate::snapshot::{Entry, Health, Kind, Snapshot, View};
 use aperium_core::capability::Category;
 use aperium_core::grant::CallerGrants;
 use aperium_crds::connector::Protocol;
@@ -175,16 +175,21 @@ fn capabilities(entry: &Entry, view: &View) -> Capabilities {
     let grants = CallerGrants::of(&view.identity().caller, view.rules()).ok();
     let opens =
         |category, name: &str| grants.as_ref().is_some_and(|grants| grants.allowing(granted, category, name).is_some());
-    let tools = entry.tools.iter().map(|tool| Capability {
-        name: tool.name.to_string(),
-        exposed: tool.exposed.to_string(),
-        description: description(&tool.definition),
-        accessible: opens(Category::Tools, &tool.name),
-    });
+    let offered = |kind: Kind| {
+        let items = entry.offers.of(kind).iter().map(|item| Capability {
+            name: item.name.to_string(),
+            exposed: item.exposed.to_string(),
+            description: description(&item.definition),
+            accessible: opens(kind.category(), &item.name),
+        });
+        items.collect()
+    };
     Capabilities {
-        tools: tools.collect(),
+        tools: offered(Kind::Tools),
+        prompts: offered(Kind::Prompts),
+        resources: offered(Kind::Resources),
+        templates: offered(Kind::Templates),
         proxy: Access { accessible: opens(Category::Proxy, "") },
-        ..Capabilities::default()
     }
 }
 
@@ -203,7 +208,7 @@ impl ForAdmins {
     fn of(snapshot: &Snapshot, entry: &Entry) -> Self {
         let config = &entry.config;
         let resource = snapshot.catalog.connector(&config.key);
-        let quarantined = entry.tools.quarantined.iter();
+        let quarantined = entry.offers.quarantined();
         Self {
             namespace: config.key.namespace.clone(),
             name: config.key.name.clone(),
@@ -218,7 +223,7 @@ impl ForAdmins {
                 _ => None,
             },
             quarantined: quarantined
-                .map(|(name, hash)| Quarantined { name: name.clone(), hash: hash.clone() })
+                .map(|(_, name, hash)| Quarantined { name: name.to_owned(), hash: hash.to_owned() })
                 .collect(),
         }
     }

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 fn write(from: Era, to: Era, params: &str) -> (String, Option<String>) {
     let params = RawObject::parse(params).unwrap();
-    let written = Outgoing { id: 7, tool: "search", params: &params, from, to }.write();
+    let written = Outgoing { id: 7, action: Action::Call, name: "search", params: &params, from, to }.write();
     (String::from_utf8(written.body).unwrap(), written.token.map(|token| token.get().to_owned()))
 }
 
@@ -48,10 +48,10 @@ fn a_legacy_upstream_never_sees_the_stateless_meta() {
 #[test]
 fn a_result_is_named_for_stateless_callers_only() {
     let raw: Box<RawValue> = serde_json::from_str(r#"{"content":[],"n":1.0}"#).unwrap();
-    assert_eq!(&*result(&raw, Era::Legacy, Era::Legacy), raw.get().as_bytes());
-    assert_eq!(&*result(&raw, Era::Legacy, Era::Stateless), br#"{"resultType":"complete","content":[],"n":1.0}"#);
+    assert_eq!(&*result(raw.get(), Era::Legacy, Era::Legacy), raw.get().as_bytes());
+    assert_eq!(&*result(raw.get(), Era::Legacy, Era::Stateless), br#"{"resultType":"complete","content":[],"n":1.0}"#);
     let named: Box<RawValue> = serde_json::from_str(r#"{"resultType":"input_required"}"#).unwrap();
-    assert_eq!(&*result(&named, Era::Stateless, Era::Stateless), named.get().as_bytes());
+    assert_eq!(&*result(named.get(), Era::Stateless, Era::Stateless), named.get().as_bytes());
 }
 
 #[test]
