@@ -10,5 +10,7 @@ mod grants;
 mod harness;
 mod headers;
 mod legacy_sse;
+mod lossless;
+mod offers;
 mod resume;
 mod streams;

@@ -33,8 +33,10 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 mod legacy_sse;
+mod offering;
 mod upstream;
 pub(super) use legacy_sse::*;
+pub(super) use offering::*;
 pub(super) use upstream::*;
 
 /// The token of the static client `agent`.
@@ -210,13 +212,14 @@ impl Gateway {
 
     /// The names that `tools/list` gives.
     pub(super) async fn tools(&self, path: &str) -> Vec<String> {
-        let list = self.rpc(path, "tools/list", &json!({})).await;
-        list["result"]["tools"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|tool| tool["name"].as_str().unwrap().to_owned())
-            .collect()
+        self.names(path, crate::snapshot::Kind::Tools).await
+    }
+
+    /// The names, URIs or templates that a list gives.
+    pub(super) async fn names(&self, path: &str, kind: crate::snapshot::Kind) -> Vec<String> {
+        let list = self.rpc(path, kind.list_method(), &json!({})).await;
+        let items = list["result"][kind.list_field()].as_array().unwrap();
+        items.iter().map(|item| item[kind.key()].as_str().unwrap().to_owned()).collect()
     }
 }
 
@@ -250,7 +253,7 @@ pub(super) fn stateless_post(path: &str, method: &str, params: &Value) -> Reques
     headers.insert("accept", "application/json, text/event-stream".parse().unwrap());
     headers.insert("mcp-protocol-version", "2026-07-28".parse().unwrap());
     headers.insert("mcp-method", method.parse().unwrap());
-    if let Some(name) = params["name"].as_str() {
+    if let Some(name) = params["name"].as_str().or(params["uri"].as_str()) {
         headers.insert("mcp-name", name.parse().unwrap());
     }
     request

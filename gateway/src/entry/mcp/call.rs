@@ -6,13 +6,13 @@ use crate::era::mirrored::{self, Mirrored};
 use crate::error::{self, Failure, json, rpc_error, rpc_result};
 use crate::metrics::Metrics;
 use crate::pipeline::action::Action;
-use crate::pipeline::authz::{self, Decision, Permit};
+use crate::pipeline::authz::{self, Decision, Permit, Wanted};
 use crate::pipeline::clean::Clean;
 use crate::pipeline::route::Target;
 use crate::pipeline::upstream::relay::{self, Call, Relay, Reply};
 use crate::pipeline::upstream::{Along, UpstreamError, sse};
 use crate::raw::RawObject;
-use crate::snapshot::{Entry, Health, Item};
+use crate::snapshot::{Entry, Health, Item, Kind};
 use crate::state::State as Gateway;
 use axum::body::Body;
 use axum::response::Response;
@@ -34,7 +34,7 @@ pub(super) async fn call(
     let wanted = wanted::read(action, params)?;
     let Some(params) = params else { return Err(wanted.unknown()) };
     let request_id = request_id(message.headers);
-    let permit = match authz::decide(&context.snapshot, &context.view, context.scope, &wanted)? {
+    let permit = match decide(context, wanted)? {
         Decision::Permitted(permit) => permit,
         Decision::Unavailable(entry) => {
             gateway.metrics.request(action.method(), "unavailable");
@@ -53,6 +53,18 @@ pub(super) async fn call(
             let failed = record.failed(&error);
             Ok(failed_answer(action, message.id, &failed, request_id))
         }
+    }
+}
+
+/// Whether it may go ahead. The reference of a completion may be a template or, less often, a resource itself.
+fn decide(context: &Context, mut wanted: Wanted<'_>) -> Result<Decision, Failure> {
+    let ask = |wanted: &Wanted<'_>| authz::decide(&context.snapshot, &context.view, context.scope, wanted);
+    match ask(&wanted) {
+        Err(unknown) if wanted.kind == Kind::Templates => {
+            wanted.kind = Kind::Resources;
+            ask(&wanted).map_err(|_| unknown)
+        }
+        decision => decision,
     }
 }
 
