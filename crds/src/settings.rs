@@ -113,6 +113,8 @@ impl Default for ServiceAccounts {
 pub struct Limits {
     /// Bytes of a request body; more is 413. Default 4 MiB.
     pub max_request_bytes: usize,
+    /// Bytes of a request body on a proxy path, which is passed on piece by piece; more is 413. Default 1 GiB.
+    pub max_proxy_request_bytes: u64,
     /// Bytes of an upstream's MCP answer; more is an error. Default 16 MiB.
     pub max_response_bytes: usize,
     /// Connections of one listener; more wait in the kernel's queue. Default 4096.
@@ -127,6 +129,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_request_bytes: 4 * 1024 * 1024,
+            max_proxy_request_bytes: 1 << 30,
             max_response_bytes: 16 * 1024 * 1024,
             max_connections: 4096,
             max_tools: 10_000,
@@ -241,6 +244,7 @@ impl Settings {
         let limits = &self.limits;
         let in_range = [
             ("maxRequestBytes", (1..=64 << 20).contains(&limits.max_request_bytes)),
+            ("maxProxyRequestBytes", (1..=1 << 40).contains(&limits.max_proxy_request_bytes)),
             ("maxResponseBytes", (1..=256 << 20).contains(&limits.max_response_bytes)),
             ("maxConnections", (1..=65_536).contains(&limits.max_connections)),
             ("maxTools", (1..=100_000).contains(&limits.max_tools)),

@@ -1,6 +1,6 @@
 //! The routers of the listeners. Layers run from the last to the first; each line says why it is there.
 
-use crate::entry::{api, mcp, probes};
+use crate::entry::{api, http, mcp, probes};
 use crate::error::Failure;
 use crate::pipeline::{authn, edge};
 use crate::state::State;
@@ -8,7 +8,7 @@ use aperium_platform::{probes as platform_probes, request_id};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use std::sync::Arc;
 
 /// What agents, IDEs and in-cluster backends reach (8080 and 8081).
@@ -18,6 +18,8 @@ pub(crate) fn public(state: &Arc<State>) -> Router {
     let mcp = Router::new()
         .route("/v1/mcp", post(mcp::aggregate).fallback(method_not_allowed))
         .route("/v1/mcp/{id}", post(mcp::single).fallback(method_not_allowed))
+        // The id and everything below it, undecoded.
+        .route("/v1/connectors/{*rest}", any(http::proxy))
         .merge(api::routes(state))
         .fallback(not_found)
         .with_state(Arc::clone(state))

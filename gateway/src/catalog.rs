@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-mod auth;
+pub(crate) mod auth;
 mod connectors;
 mod grants;
 

@@ -1,5 +1,6 @@
 //! The ways in. Each only reads its request, runs the pipeline, and writes the answer.
 
 pub(crate) mod api;
+pub(crate) mod http;
 pub(crate) mod mcp;
 pub(crate) mod probes;

@@ -4,6 +4,7 @@
 //! credentials) and, where there is more to say, an inside message (what the log reads). A denied tool is the same
 //! variant as an unknown one, so the two cannot differ by a byte.
 
+use crate::entry::http::{self as proxy, ProxyError};
 use crate::raw::RawWriter;
 use axum::body::Body;
 use axum::response::Response;
@@ -62,6 +63,9 @@ pub(crate) enum Failure {
         /// What the log says.
         inside: String,
     },
+    /// A request on a proxy path.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// The path takes POST only.
     #[error("method not allowed")]
     Method,
@@ -122,6 +126,7 @@ impl Failure {
             Self::Unauthenticated { .. } => "unauthenticated",
             Self::AuthenticationDown(_) => "authentication_down",
             Self::NoRole => "no_role",
+            Self::Proxy(error) => error.outcome(),
             Self::NotAdmin => "not_admin",
             Self::Conflict(_) => "conflict",
             Self::Unavailable { .. } => "unavailable",
@@ -137,6 +142,7 @@ impl Failure {
     pub(crate) fn inside(&self) -> Option<&str> {
         match self {
             Self::AuthenticationDown(cause) | Self::Unavailable { inside: cause, .. } => Some(cause),
+            Self::Proxy(error) => error.inside(),
             _ => None,
         }
     }
@@ -151,6 +157,7 @@ impl Failure {
             Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
             Self::AuthenticationDown(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Proxy(error) => error.status(),
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
@@ -188,6 +195,7 @@ impl Failure {
             | Self::Conflict(_)
             | Self::Unavailable { .. }
             | Self::NotFound
+            | Self::Proxy(_)
             | Self::Method => None,
             Self::Parse(_) => Some(-32700),
             Self::MediaType | Self::NotAcceptable | Self::TooLarge(_) | Self::Body(_) | Self::InvalidRequest(_) => {
@@ -259,6 +267,7 @@ impl Failure {
             // RFC 6750 §3.1.
             Self::Unauthenticated { presented: true } => (header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\""),
             Self::Method => (header::ALLOW, "POST"),
+            Self::Proxy(ProxyError::Method) => proxy::ALLOW,
             Self::AuthenticationDown(_) | Self::Unavailable { .. } => (header::RETRY_AFTER, "5"),
             _ => return,
         };

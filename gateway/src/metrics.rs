@@ -1,5 +1,6 @@
 //! What happened → OpenMetrics. Labels come from closed sets, or are ids of Connectors.
 
+use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -22,6 +23,16 @@ struct ByConnector {
     connector: String,
 }
 
+/// Requests on the proxy path of a connector, by the class of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Proxied {
+    connector: String,
+    /// `1xx` to `5xx`, or `none` where the caller left before there was one.
+    status: &'static str,
+    /// A closed set: see `entry::http`.
+    outcome: &'static str,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct CallBuckets;
 
@@ -39,6 +50,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<Request, Counter>,
     calls: Family<ByConnector, Histogram, CallBuckets>,
+    proxied: Family<Proxied, Counter>,
+    proxy_duration: Family<ByConnector, Histogram, CallBuckets>,
     discovery_ok: Family<ByConnector, Gauge>,
     tools: Family<ByConnector, Gauge>,
     reloads_failed: Counter,
@@ -47,6 +60,9 @@ pub(crate) struct Metrics {
 /// The metrics of one connector, looked up once.
 #[derive(Debug, Clone)]
 pub(crate) struct Meter {
+    id: Box<str>,
+    proxied: Family<Proxied, Counter>,
+    proxy_duration: Family<ByConnector, Histogram, CallBuckets>,
     calls: Histogram,
     discovery_ok: Gauge,
     tools: Gauge,
@@ -56,6 +72,13 @@ impl Meter {
     /// A call took this long.
     pub(crate) fn called(&self, took: Duration) {
         self.calls.observe(took.as_secs_f64());
+    }
+
+    /// A request on the proxy path ended.
+    pub(crate) fn proxied(&self, status: Option<StatusCode>, outcome: &'static str, took: Duration) {
+        let (connector, status) = (String::from(&*self.id), status.map_or("none", status_class));
+        self.proxy_duration.get_or_create(&ByConnector { connector: connector.clone() }).observe(took.as_secs_f64());
+        self.proxied.get_or_create(&Proxied { connector, status, outcome }).inc();
     }
 
     /// A poll has succeeded with this many tools, or failed.
@@ -71,6 +94,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("aperium_gateway");
         let requests = Family::default();
         let calls = Family::new_with_constructor(CallBuckets);
+        let (proxied, proxy_duration) = (Family::default(), Family::new_with_constructor(CallBuckets));
         let (discovery_ok, tools) = (Family::default(), Family::default());
         let reloads_failed = Counter::default();
         registry.register("requests", "MCP messages by method and outcome", requests.clone());
@@ -80,6 +104,17 @@ impl Metrics {
             Unit::Seconds,
             calls.clone(),
         );
+        registry.register(
+            "proxy_requests",
+            "Requests on proxy paths by class of the answer and outcome",
+            proxied.clone(),
+        );
+        registry.register_with_unit(
+            "proxy_duration",
+            "Requests on proxy paths, from request to last byte",
+            Unit::Seconds,
+            proxy_duration.clone(),
+        );
         registry.register("discovery_ok", "1 if the last poll of the connector succeeded", discovery_ok.clone());
         registry.register("tools", "Tools of the connector that are listed", tools.clone());
         registry.register(
@@ -87,7 +122,7 @@ impl Metrics {
             "Configuration that was not taken over because it is bad",
             reloads_failed.clone(),
         );
-        Self { registry, requests, calls, discovery_ok, tools, reloads_failed }
+        Self { registry, requests, calls, proxied, proxy_duration, discovery_ok, tools, reloads_failed }
     }
 
     /// The answer to a scrape.
@@ -109,6 +144,9 @@ impl Metrics {
     pub(crate) fn meter(&self, id: &str) -> Meter {
         let label = ByConnector { connector: id.to_owned() };
         Meter {
+            id: id.into(),
+            proxied: self.proxied.clone(),
+            proxy_duration: self.proxy_duration.clone(),
             calls: self.calls.get_or_create(&label).clone(),
             discovery_ok: self.discovery_ok.get_or_create(&label).clone(),
             tools: self.tools.get_or_create(&label).clone(),
@@ -119,8 +157,20 @@ impl Metrics {
     pub(crate) fn forget(&self, id: &str) {
         let label = ByConnector { connector: id.to_owned() };
         self.calls.remove(&label);
+        self.proxy_duration.remove(&label);
         self.discovery_ok.remove(&label);
         self.tools.remove(&label);
+    }
+}
+
+/// The label of a status.
+pub(crate) fn status_class(status: StatusCode) -> &'static str {
+    match status.as_u16() / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
     }
 }
 

@@ -41,10 +41,15 @@ impl State {
 
     /// Answers a request that is refused before its message was looked at.
     pub(crate) fn refuse(&self, failure: &Failure) -> Response {
+        self.refuse_as("none", failure)
+    }
+
+    /// The same, counted under a class of requests.
+    pub(crate) fn refuse_as(&self, class: &'static str, failure: &Failure) -> Response {
         if let Some(cause) = failure.inside() {
             tracing::warn!(outcome = failure.outcome(), cause, "request refused");
         }
-        self.metrics.request("none", failure.outcome());
+        self.metrics.request(class, failure.outcome());
         failure.respond(None, false)
     }
 }

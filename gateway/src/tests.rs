@@ -12,5 +12,6 @@ mod headers;
 mod legacy_sse;
 mod lossless;
 mod offers;
+mod proxy;
 mod resume;
 mod streams;

@@ -66,6 +66,17 @@ pub(crate) async fn single(
     }
 }
 
+/// The MCP endpoint of a managed service behind its proxy path: both the proxy and the tools must be granted.
+pub(crate) async fn through_proxy(
+    gateway: &Gateway,
+    snapshot: Arc<Snapshot>,
+    view: Arc<View>,
+    position: usize,
+    request: Request,
+) -> Response {
+    serve(gateway, Context { snapshot, view, scope: Scope::One(position) }, request).await
+}
+
 /// What a message is served with: one Snapshot from beginning to end.
 #[derive(Debug)]
 struct Context {

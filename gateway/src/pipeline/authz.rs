@@ -10,6 +10,8 @@ use aperium_core::uri_template::has_dot_segment;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+pub(crate) mod proxy;
+
 /// What an endpoint speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {

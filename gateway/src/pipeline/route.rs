@@ -6,6 +6,8 @@ use super::upstream::Upstream;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) mod proxy;
+
 /// Where one permitted request goes.
 #[derive(Debug)]
 pub(crate) struct Target {

@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 pub(crate) mod about;
 pub(crate) mod answer;
 pub(crate) mod body;
+mod forward;
 pub(crate) mod legacy_sse;
 pub(crate) mod link;
 pub(crate) mod negotiate;

@@ -100,6 +100,8 @@ struct Decisions {
 struct ConnectorView {
     concerned: OnceLock<bool>,
     decided: PerKind<OnceLock<Box<[AtomicU32]>>>,
+    /// The grant that opens the proxy path.
+    proxy: OnceLock<Option<u32>>,
     list: PerKind<OnceLock<Bytes>>,
 }
 
@@ -175,6 +177,17 @@ impl View {
             decision => decision,
         };
         decision.checked_sub(ALLOWED)
+    }
+
+    /// The position of the grant that opens the connector's proxy path, if one does.
+    pub(crate) fn allowing_proxy(&self, position: usize, entry: &Entry) -> Option<u32> {
+        let decide = || {
+            let allowing = self.caller_grants().ok()?.allowing(entry.granted(), Category::Proxy, "")?;
+            let is_it =
+                |at: &u32| self.decisions.grants.get(*at as usize).is_some_and(|rule| std::ptr::eq(rule, allowing));
+            self.decisions.matching.iter().copied().find(is_it)
+        };
+        *self.decisions.connectors.get(position)?.proxy.get_or_init(decide)
     }
 
     /// The name of a grant, for logs and audit.

@@ -33,10 +33,17 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 mod legacy_sse;
+<<<<<<< HEAD
 mod offering;
 mod upstream;
 pub(super) use legacy_sse::*;
 pub(super) use offering::*;
+=======
+mod origin;
+mod upstream;
+pub(super) use legacy_sse::*;
+pub(super) use origin::*;
+>>>>>>> 2283d5c (gateway: the HTTP proxy, /v1/connectors/<id>/<path>)
 pub(super) use upstream::*;
 
 /// The token of the static client `agent`.
@@ -100,6 +107,16 @@ impl Setup {
     /// A remote connector that is polled every second.
     pub(super) fn url(mut self, name: &str, address: SocketAddr, extra: &Value) -> Self {
         let mut spec = json!({ "protocol": "mcp", "url": format!("http://{address}/mcp"), "discovery": { "periodSeconds": 1, "timeoutSeconds": 1 } });
+        for (field, value) in extra.as_object().into_iter().flatten() {
+            spec[field] = value.clone();
+        }
+        self.connectors.push(connector(name, &spec));
+        self
+    }
+
+    /// An HTTP connector whose base is a path of that address.
+    pub(super) fn http(mut self, name: &str, address: SocketAddr, base: &str, extra: &Value) -> Self {
+        let mut spec = json!({ "protocol": "http", "url": format!("http://{address}{base}") });
         for (field, value) in extra.as_object().into_iter().flatten() {
             spec[field] = value.clone();
         }
@@ -221,6 +238,17 @@ impl Gateway {
         let items = list["result"][kind.list_field()].as_array().unwrap();
         items.iter().map(|item| item[kind.key()].as_str().unwrap().to_owned()).collect()
     }
+}
+
+/// A request without a body, with the agent's token.
+pub(super) fn ask(method: &str, path: &str) -> Request {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "aperium-gateway:8080")
+        .header("authorization", format!("Bearer {TOKEN}"))
+        .body(Body::empty())
+        .unwrap()
 }
 
 /// A POST with the agent's token.
