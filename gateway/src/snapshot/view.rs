@@ -181,12 +181,7 @@ impl View {
 
     /// The position of the grant that opens the connector's proxy path, if one does.
     pub(crate) fn allowing_proxy(&self, position: usize, entry: &Entry) -> Option<u32> {
-        let decide = || {
-            let allowing = self.caller_grants().ok()?.allowing(entry.granted(), Category::Proxy, "")?;
-            let is_it =
-                |at: &u32| self.decisions.grants.get(*at as usize).is_some_and(|rule| std::ptr::eq(rule, allowing));
-            self.decisions.matching.iter().copied().find(is_it)
-        };
+        let decide = || self.decide(entry, Category::Proxy, "");
         *self.decisions.connectors.get(position)?.proxy.get_or_init(decide)
     }
 
