@@ -33,17 +33,12 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 mod legacy_sse;
-<<<<<<< HEAD
 mod offering;
-mod upstream;
-pub(super) use legacy_sse::*;
-pub(super) use offering::*;
-=======
 mod origin;
 mod upstream;
 pub(super) use legacy_sse::*;
+pub(super) use offering::*;
 pub(super) use origin::*;
->>>>>>> 2283d5c (gateway: the HTTP proxy, /v1/connectors/<id>/<path>)
 pub(super) use upstream::*;
 
 /// The token of the static client `agent`.
