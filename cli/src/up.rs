@@ -66,6 +66,7 @@ async fn start(
             source: CatalogSource::Given(given),
             own: Own { namespace: NAMESPACE.to_owned(), loopback: true, ..Own::default() },
             tokens_dir: None,
+            data: None,
             listeners: Listeners { public, in_cluster: None, admin: Some(admin) },
         },
         stop.clone(),

@@ -1,6 +1,6 @@
 //! The routers of the listeners. Layers run from the last to the first; each line says why it is there.
 
-use crate::entry::{api, http, mcp, probes};
+use crate::entry::{api, http, mcp, probes, register};
 use crate::error::Failure;
 use crate::pipeline::{authn, edge};
 use crate::state::State;
@@ -21,6 +21,7 @@ pub(crate) fn public(state: &Arc<State>) -> Router {
         // The id and everything below it, undecoded.
         .route("/v1/connectors/{*rest}", any(http::proxy))
         .merge(api::routes(state))
+        .merge(register(state))
         .fallback(not_found)
         .with_state(Arc::clone(state))
         // Nothing behind this line is reached without a caller.
@@ -43,6 +44,11 @@ pub(crate) fn admin(state: &Arc<State>) -> Router {
         .route("/metrics", get(probes::metrics))
         .with_state(Arc::clone(state))
         .layer(from_fn(request_id::request_id))
+}
+
+/// Dynamic registration: beside the aggregate, answering like the API.
+fn register(state: &Arc<State>) -> Router<Arc<State>> {
+    api::answering(state, Router::new().route("/v1/mcp/register", post(register::register)))
 }
 
 async fn not_found() -> Response {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) mod auth;
-mod connectors;
+pub(crate) mod connectors;
 mod grants;
 
 pub(crate) use auth::Auth;
@@ -109,6 +109,8 @@ pub(crate) enum Place {
     },
     /// A remote MCP server, or the base URL of an HTTP API.
     Url(Uri),
+    /// A remote MCP server that registered itself: only what `registration.allowHosts` lists is reached.
+    Registered(Uri),
 }
 
 /// What a Catalog is built from.

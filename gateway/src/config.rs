@@ -21,6 +21,8 @@ pub struct GatewayConfig {
     pub own: Own,
     /// Files with the hashes of static tokens, one per client.
     pub tokens_dir: Option<PathBuf>,
+    /// Where it keeps what must outlive it; without one, the numbers of registered servers begin anew.
+    pub data: Option<PathBuf>,
     /// Where it listens.
     pub listeners: Listeners,
 }

@@ -15,7 +15,7 @@ use crate::pipeline::upstream::link::Link;
 use crate::pipeline::upstream::{Limits, Upstream};
 use crate::snapshot::{Entry, Health, Kind, Offers, Snapshot};
 use crate::state::State;
-use aperium_core::egress::Reach;
+use aperium_core::egress::{EgressRules, Reach};
 use aperium_crds::Settings;
 use aperium_crds::connector::Protocol;
 use aperium_platform::egress::{ClusterClient, ClusterEndpoint, EgressError, EgressPolicy, ExternalClient};
@@ -60,6 +60,10 @@ pub(crate) enum Event {
     Wake(ResourceKey),
     /// A poll said something new.
     Polled(poll::Polled),
+    /// A server has registered itself.
+    Register(Box<ConnectorConfig>),
+    /// It has left.
+    Unregister(ResourceKey),
     /// Somebody wants to hear when the Snapshot shows all that was told before.
     Settled(oneshot::Sender<()>),
 }
@@ -82,9 +86,13 @@ pub(crate) struct Manager {
     events: Events,
     cluster: ClusterClient,
     external: Result<ExternalClient, EgressError>,
+    /// Reaches `registration.allowHosts`.
+    registrants: Result<ExternalClient, EgressError>,
     /// Counts new external clients: links made with an older one are stale.
     external_generation: u64,
     resources: Option<Resources>,
+    /// The servers that registered themselves.
+    registered: BTreeMap<ResourceKey, ConnectorConfig>,
     settings: Arc<Settings>,
     placements: HashMap<ResourceKey, Placement>,
     catalog: Arc<Catalog>,
@@ -116,6 +124,7 @@ struct Slot {
 enum LinkSource {
     Service(Option<Placement>, (usize, usize)),
     Url(http::Uri, u64, (usize, usize)),
+    Registered(http::Uri, u64, (usize, usize)),
 }
 
 impl Manager {
@@ -127,7 +136,7 @@ impl Manager {
         events: Events,
         changed: watch::Sender<()>,
     ) -> Self {
-        let external = external(&settings);
+        let (external, registrants) = (external(&settings), registrants(&settings));
         let catalog = Arc::clone(&state.snapshot.load().catalog);
         Self {
             state,
@@ -135,8 +144,10 @@ impl Manager {
             events,
             cluster: ClusterClient::new(),
             external,
+            registrants,
             external_generation: 0,
             resources: None,
+            registered: BTreeMap::new(),
             settings,
             placements: HashMap::new(),
             catalog,
@@ -181,8 +192,11 @@ impl Manager {
             }
             Event::Settings(settings, tokens) => {
                 self.state.access.store(Arc::new(Access::new(&self.own, &settings, &tokens)));
-                if settings.egress != self.settings.egress {
+                if settings.egress != self.settings.egress
+                    || settings.registration.allow_hosts != self.settings.registration.allow_hosts
+                {
                     self.external = external(&settings);
+                    self.registrants = registrants(&settings);
                     self.external_generation += 1;
                 }
                 self.settings = settings;
@@ -199,6 +213,14 @@ impl Manager {
                 Dirty::Nothing
             }
             Event::Polled(polled) => self.polled(polled),
+            Event::Register(config) => {
+                self.registered.insert(config.key.clone(), *config);
+                Dirty::Catalog
+            }
+            Event::Unregister(key) => {
+                self.registered.remove(&key);
+                Dirty::Catalog
+            }
             Event::Settled(waiting) => {
                 self.waiting.push(waiting);
                 Dirty::Nothing
@@ -217,7 +239,9 @@ impl Manager {
     fn reconcile(&mut self) {
         let catalog = Arc::clone(&self.catalog);
         let mut before = std::mem::take(&mut self.slots);
-        for config in &catalog.connectors {
+        let registered: Vec<ConnectorConfig> = self.registered.values().cloned().collect();
+        let wanted = || catalog.connectors.iter().chain(&registered);
+        for config in wanted() {
             let source = self.source(config);
             let slot = match before.remove(&config.key) {
                 Some(slot) if slot.source == source && same_poll(&slot.config, config) => self.keep(slot, config),
@@ -225,7 +249,7 @@ impl Manager {
             };
             self.slots.insert(config.key.clone(), slot);
         }
-        let served: Vec<&str> = catalog.connectors.iter().map(|config| config.id.as_str()).collect();
+        let served: Vec<&str> = wanted().map(|config| config.id.as_str()).collect();
         for slot in before.values().filter(|slot| !served.contains(&slot.config.id.as_str())) {
             self.state.metrics.forget(slot.config.id.as_str());
         }
@@ -238,6 +262,7 @@ impl Manager {
             Place::Url(_) if config.auth.is_some() => LinkSource::Service(None, limits),
             Place::Service { .. } => LinkSource::Service(self.placements.get(&config.key).cloned(), limits),
             Place::Url(uri) => LinkSource::Url(uri.clone(), self.external_generation, limits),
+            Place::Registered(uri) => LinkSource::Registered(uri.clone(), self.external_generation, limits),
         }
     }
 
@@ -268,6 +293,10 @@ impl Manager {
             LinkSource::Service(None, limits) => (Link::Absent("its Service is not there yet".to_owned()), *limits),
             LinkSource::Url(uri, _, limits) => (
                 Link::Url { client: self.external.clone(), uri: uri.clone(), credential: Credential::Nothing },
+                *limits,
+            ),
+            LinkSource::Registered(uri, _, limits) => (
+                Link::Url { client: self.registrants.clone(), uri: uri.clone(), credential: Credential::Nothing },
                 *limits,
             ),
         };
@@ -354,10 +383,21 @@ fn same_poll(a: &ConnectorConfig, b: &ConnectorConfig) -> bool {
     (a.protocol, a.period, a.poll_timeout, &a.uid) == (b.protocol, b.period, b.poll_timeout, &b.uid)
 }
 
+/// The way to an admin's own URLs.
 fn external(settings: &Settings) -> Result<ExternalClient, EgressError> {
-    let policy = EgressPolicy::new(settings.egress.clone()).map_err(|error| {
+    client(settings.egress.clone(), Reach::Admin)
+}
+
+/// The way to servers that registered themselves: nobody's word counts but that of `registration.allowHosts`.
+fn registrants(settings: &Settings) -> Result<ExternalClient, EgressError> {
+    let allow_hosts = settings.registration.allow_hosts.clone();
+    client(EgressRules { allow_hosts, ..settings.egress.clone() }, Reach::Untrusted)
+}
+
+fn client(rules: EgressRules, reach: Reach) -> Result<ExternalClient, EgressError> {
+    let policy = EgressPolicy::new(rules).map_err(|error| {
         tracing::error!(%error, "egress settings cannot be used: remote connectors are closed");
         EgressError::Url("egress settings cannot be used")
     })?;
-    ExternalClient::new(policy, Reach::Admin)
+    ExternalClient::new(policy, reach)
 }

@@ -4,3 +4,4 @@ pub(crate) mod api;
 pub(crate) mod http;
 pub(crate) mod mcp;
 pub(crate) mod probes;
+pub(crate) mod register;

@@ -46,6 +46,15 @@ pub(crate) enum Failure {
     /// Only an admin may do this.
     #[error("access denied: this needs the role admin")]
     NotAdmin,
+    /// The caller may not do this; says what it would take.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The caller has as many of something as it may have.
+    #[error("{0}")]
+    TooMany(String),
+    /// A server that was named in the request does not do its part.
+    #[error("{0}")]
+    BadGateway(String),
     /// What was sent to the API cannot be used; says what to do.
     #[error("{0}")]
     Rejected(String),
@@ -127,7 +136,9 @@ impl Failure {
             Self::AuthenticationDown(_) => "authentication_down",
             Self::NoRole => "no_role",
             Self::Proxy(error) => error.outcome(),
-            Self::NotAdmin => "not_admin",
+            Self::NotAdmin | Self::Forbidden(_) => "not_admin",
+            Self::TooMany(_) => "too_many",
+            Self::BadGateway(_) => "unavailable",
             Self::Conflict(_) => "conflict",
             Self::Unavailable { .. } => "unavailable",
             Self::UnknownTool(_) => "unknown_tool",
@@ -150,6 +161,9 @@ impl Failure {
     fn status(&self, stateless: bool) -> StatusCode {
         match self {
             Self::Host | Self::Origin | Self::NoRole | Self::NotAdmin => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::BadGateway(_) => StatusCode::BAD_GATEWAY,
             Self::Rejected(_) => StatusCode::BAD_REQUEST,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Conflict(_) => StatusCode::CONFLICT,
@@ -190,6 +204,9 @@ impl Failure {
             | Self::AuthenticationDown(_)
             | Self::NoRole
             | Self::NotAdmin
+            | Self::Forbidden(_)
+            | Self::TooMany(_)
+            | Self::BadGateway(_)
             | Self::Rejected(_)
             | Self::Invalid(_)
             | Self::Conflict(_)

@@ -131,8 +131,8 @@ fn offered(entry: &Entry, category: Category, name: &str) -> Offered {
     match kind {
         Kind::Tools if entry.config.hide.contains(name) => Offered::Hidden,
         _ if set.quarantined.contains_key(name) => Offered::Quarantined,
-        _ if set.position(name).is_some() => Offered::Yes,
         _ if !entry.registered() => Offered::Unasked,
+        _ if set.position(name).is_some() => Offered::Yes,
         // A resource can be read without being listed.
         Kind::Resources if entry.offers.about.declares(kind.capability()) && !set.withholds(name) => Offered::Yes,
         _ => Offered::No,

@@ -25,6 +25,7 @@ pub mod folder;
 mod metrics;
 mod pipeline;
 mod raw;
+mod registration;
 mod run;
 mod settings;
 mod snapshot;

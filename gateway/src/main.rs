@@ -28,6 +28,7 @@ async fn main() -> anyhow::Result<()> {
         source,
         own,
         tokens_dir: Some(args.tokens_dir),
+        data: None,
         listeners,
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "gateway starts");

@@ -8,6 +8,7 @@ use crate::discovery::{Event, Events, Manager, Placement};
 use crate::metrics::Metrics;
 use crate::pipeline::authn::token_review::Reviewer;
 use crate::pipeline::credential::ServiceToken;
+use crate::registration::{Numbers, Registrations};
 use crate::settings;
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -34,8 +35,8 @@ pub enum RunError {
     /// Without authentication the gateway must not be reachable from elsewhere.
     #[error("the loopback principal needs a listener on loopback, not on {0}")]
     NotLoopback(std::net::SocketAddr),
-    /// A listener.
-    #[error("listener: {0}")]
+    /// A listener, or the data folder.
+    #[error("{0}")]
     Listener(#[from] io::Error),
 }
 
@@ -52,12 +53,18 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         CatalogSource::Cluster { client, .. } => Some(Reviewer::new(client.clone())),
         CatalogSource::Given(_) => None,
     };
+    let numbers = match &config.data {
+        Some(folder) => Numbers::in_folder(folder)?,
+        None => Numbers::in_memory(),
+    };
     let (events, receiver) = mpsc::channel(256);
     let state = Arc::new(State {
         access: ArcSwap::from_pointee(Access::new(&config.own, &settings, &tokens)),
         snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new())),
         metrics: Arc::new(Metrics::new()),
         events: events.clone(),
+        registrations: Registrations::new(numbers, events.clone(), &config.own.namespace),
+        stopping: shutdown.clone(),
         reviewer,
         loaded: AtomicBool::new(false),
     });

@@ -5,12 +5,14 @@ use crate::discovery::{Event, Events};
 use crate::error::Failure;
 use crate::metrics::Metrics;
 use crate::pipeline::authn::token_review::Reviewer;
+use crate::registration::Registrations;
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
 use axum::response::Response;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 /// Shared by all listeners.
 #[derive(Debug)]
@@ -23,6 +25,10 @@ pub(crate) struct State {
     pub(crate) metrics: Arc<Metrics>,
     /// The way to the Manager.
     pub(crate) events: Events,
+    /// The servers that registered themselves with this replica.
+    pub(crate) registrations: Arc<Registrations>,
+    /// Cancelled when the gateway stops: answers without an end end then.
+    pub(crate) stopping: CancellationToken,
     /// Asks the API server about ServiceAccount tokens; none without a cluster.
     pub(crate) reviewer: Option<Reviewer>,
     /// Whether the Catalog has been read once: before that nobody can be served.

@@ -13,5 +13,6 @@ mod legacy_sse;
 mod lossless;
 mod offers;
 mod proxy;
+mod registration;
 mod resume;
 mod streams;

@@ -100,7 +100,7 @@ fn token_of(service: &Service) -> Option<(String, String)> {
 }
 
 /// An absolute URL that requests may go to. The fault names the field and never quotes the text.
-pub(super) fn parse_url(field: &str, text: &str) -> Result<Uri, String> {
+pub(crate) fn parse_url(field: &str, text: &str) -> Result<Uri, String> {
     let bad = |what: &str| format!("{field}: {what}");
     let url = url::Url::parse(text).map_err(|error| bad(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {

@@ -29,11 +29,17 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// All routes of the API.
 pub(crate) fn routes(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
-    Router::new()
+    let areas = Router::new()
         .merge(connectors::routes())
         .merge(explain::routes())
         .merge(grants::routes())
-        .merge(whoami::routes())
+        .merge(whoami::routes());
+    answering(gateway, areas)
+}
+
+/// Routes whose failures are answered as the API answers them.
+pub(crate) fn answering(gateway: &Arc<Gateway>, routes: Router<Arc<Gateway>>) -> Router<Arc<Gateway>> {
+    routes
         .method_not_allowed_fallback(|| async { ApiFailure(Failure::Method) })
         .route_layer(from_fn_with_state(Arc::clone(gateway), finish))
 }

@@ -8,6 +8,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::authn::static_tokens::TokenFiles;
 use crate::pipeline::authn::token_review::Reviewer;
 use crate::pipeline::credential::ServiceToken;
+use crate::registration::{Numbers, Registrations};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use aperium_crds::{Settings, structural};
@@ -150,16 +151,18 @@ impl Setup {
         };
         let settings = Arc::new(self.settings);
         let catalog = Catalog::build(&Resources::default(), Arc::clone(&settings), "aperium-system");
-        let (events, receiver) = mpsc::channel(64);
+        let ((events, receiver), stop) = (mpsc::channel(64), CancellationToken::new());
         let state = Arc::new(State {
             access: ArcSwap::from_pointee(Access::new(&own, &settings, &TokenFiles::default())),
             snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new())),
             metrics: Arc::new(Metrics::new()),
             events: events.clone(),
+            registrations: Registrations::new(Numbers::in_memory(), events.clone(), "aperium-system"),
+            stopping: stop.clone(),
             reviewer: self.reviewer.map(Reviewer::new),
             loaded: AtomicBool::new(false),
         });
-        let ((changed, snapshots), stop) = (watch::channel(()), CancellationToken::new());
+        let (changed, snapshots) = watch::channel(());
         let manager = Manager::new(Arc::clone(&state), own, settings, events.clone(), changed);
         tokio::spawn(manager.run(receiver, stop.clone()));
         let gateway =

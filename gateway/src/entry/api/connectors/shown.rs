@@ -62,7 +62,7 @@ enum Status {
 }
 
 /// What a connector offers, and what of it the caller may use.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct Capabilities {
     /// MCP tools.
     tools: Vec<Capability>,
@@ -90,7 +90,7 @@ struct Capability {
 }
 
 /// Whether something without a name may be used.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct Access {
     /// Whether a Grant opens it to the caller.
     accessible: bool,
@@ -111,13 +111,15 @@ struct ForAdmins {
     url: Option<String>,
     /// Why it is unreachable, with addresses.
     cause: Option<String>,
-    /// Tools whose texts carry hidden characters, with the hash that accepts them.
+    /// What was offered with texts that carry hidden characters, with the hash that accepts them.
     quarantined: Vec<Quarantined>,
 }
 
 /// One thing in quarantine.
 #[derive(Debug, Serialize)]
 struct Quarantined {
+    /// `tools`, `prompts`, `resources` or `templates`.
+    kind: &'static str,
     /// Its name, without the characters that are not shown.
     name: String,
     /// What `spec.tools.acceptedHashes` must hold to list it.
@@ -175,20 +177,21 @@ fn capabilities(entry: &Entry, view: &View) -> Capabilities {
     let grants = CallerGrants::of(&view.identity().caller, view.rules()).ok();
     let opens =
         |category, name: &str| grants.as_ref().is_some_and(|grants| grants.allowing(granted, category, name).is_some());
-    let offered = |kind: Kind| {
-        let items = entry.offers.of(kind).iter().map(|item| Capability {
+    let of = |kind: Kind| {
+        let items = entry.offers.of(kind).iter();
+        let shown = items.map(|item| Capability {
             name: item.name.to_string(),
             exposed: item.exposed.to_string(),
             description: description(&item.definition),
             accessible: opens(kind.category(), &item.name),
         });
-        items.collect()
+        shown.collect()
     };
     Capabilities {
-        tools: offered(Kind::Tools),
-        prompts: offered(Kind::Prompts),
-        resources: offered(Kind::Resources),
-        templates: offered(Kind::Templates),
+        tools: of(Kind::Tools),
+        prompts: of(Kind::Prompts),
+        resources: of(Kind::Resources),
+        templates: of(Kind::Templates),
         proxy: Access { accessible: opens(Category::Proxy, "") },
     }
 }
@@ -215,7 +218,7 @@ impl ForAdmins {
             version: resource.and_then(|resource| resource.metadata.resource_version.clone()),
             spec: resource.and_then(|resource| serde_json::to_value(&resource.spec).ok()),
             url: match &config.place {
-                Place::Url(uri) => Some(uri.to_string()),
+                Place::Url(uri) | Place::Registered(uri) => Some(uri.to_string()),
                 Place::Service { .. } => None,
             },
             cause: match &entry.health {
@@ -223,7 +226,11 @@ impl ForAdmins {
                 _ => None,
             },
             quarantined: quarantined
-                .map(|(_, name, hash)| Quarantined { name: name.to_owned(), hash: hash.to_owned() })
+                .map(|(kind, name, hash)| Quarantined {
+                    kind: kind.category().as_str(),
+                    name: name.to_owned(),
+                    hash: hash.to_owned(),
+                })
                 .collect(),
         }
     }
