@@ -13,7 +13,7 @@ use crate::pipeline::authn::static_tokens::TokenFiles;
 use crate::pipeline::credential::{Credential, ServiceToken};
 use crate::pipeline::upstream::link::Link;
 use crate::pipeline::upstream::{Limits, Upstream};
-use crate::snapshot::{Entry, Health, Kind, Offers, Snapshot};
+use crate::snapshot::{Entry, Health, Kind, Offers, Snapshot, system};
 use crate::state::State;
 use aperium_core::egress::{EgressRules, Reach};
 use aperium_crds::Settings;
@@ -371,7 +371,10 @@ impl Manager {
                 pulse: Arc::clone(&slot.pulse),
             })
         });
-        self.state.snapshot.store(Arc::new(Snapshot::new(Arc::clone(&self.catalog), entries.collect())));
+        let http = self.catalog.connectors.iter().any(|config| config.protocol == Protocol::Http);
+        let system = system::entry(http, self.state.metrics.meter("aperture"));
+        let snapshot = Snapshot::new(Arc::clone(&self.catalog), entries.collect(), system);
+        self.state.snapshot.store(Arc::new(snapshot));
         if self.resources.is_some() {
             self.state.loaded.store(true, Ordering::Release);
         }

@@ -60,7 +60,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     let (events, receiver) = mpsc::channel(256);
     let state = Arc::new(State {
         access: ArcSwap::from_pointee(Access::new(&config.own, &settings, &tokens)),
-        snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new())),
+        snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new(), None)),
         metrics: Arc::new(Metrics::new()),
         events: events.clone(),
         registrations: Registrations::new(numbers, events.clone(), &config.own.namespace),

@@ -11,14 +11,17 @@ use aperium_crds::connector::Protocol;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+mod instructions;
 mod kind;
 mod offers;
 mod set;
+pub(crate) mod system;
 mod view;
 
 pub(crate) use kind::{Kind, PerKind};
 pub(crate) use offers::Offers;
 pub(crate) use set::{Item, Set, user_interfaces};
+pub(crate) use system::LIST_CONNECTORS;
 use view::Views;
 pub(crate) use view::{Identity, View};
 
@@ -73,18 +76,24 @@ impl Entry {
         self.config.protocol == Protocol::Mcp
     }
 
+    /// Whether it is the gateway's own: nothing of it is asked of an upstream.
+    pub(crate) fn is_system(&self) -> bool {
+        system::is_system(self)
+    }
+
     /// Whether what it offers is listed.
     pub(crate) fn registered(&self) -> bool {
         self.health == Health::Registered
     }
 }
 
-/// The table. `connectors` are sorted by id.
+/// The table. `connectors` are sorted by id; the position after the last of them is the system connector's.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     /// All configuration.
     pub(crate) catalog: Arc<Catalog>,
     connectors: Vec<Arc<Entry>>,
+    system: Option<Arc<Entry>>,
     by_id: HashMap<String, usize>,
     exposed: PerKind<HashMap<Box<str>, (usize, usize)>>,
     views: Views,
@@ -92,19 +101,21 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// Builds the table. Exposed names of two connectors cannot meet: each starts with its connector's id.
-    pub(crate) fn new(catalog: Arc<Catalog>, mut connectors: Vec<Arc<Entry>>) -> Self {
+    pub(crate) fn new(catalog: Arc<Catalog>, mut connectors: Vec<Arc<Entry>>, system: Option<Entry>) -> Self {
         connectors.sort_by(|a, b| a.config.id.cmp(&b.config.id));
-        let by_id = connectors.iter().enumerate().map(|(at, entry)| (entry.config.id.key(), at)).collect();
+        let system = system.map(Arc::new);
+        let all = || connectors.iter().chain(&system).enumerate();
+        let by_id = all().map(|(at, entry)| (entry.config.id.key(), at)).collect();
         let exposed = PerKind::from_fn(|kind| {
-            let items = connectors.iter().enumerate().flat_map(|(at, entry)| {
+            let items = all().flat_map(|(at, entry)| {
                 entry.offers.of(kind).iter().enumerate().map(move |(item, found)| (found.exposed.clone(), (at, item)))
             });
             items.collect()
         });
-        Self { catalog, connectors, by_id, exposed, views: Views::default() }
+        Self { catalog, connectors, system, by_id, exposed, views: Views::default() }
     }
 
-    /// All connectors, sorted by id.
+    /// All connectors but the system connector, sorted by id.
     pub(crate) fn connectors(&self) -> &[Arc<Entry>] {
         &self.connectors
     }
@@ -121,7 +132,17 @@ impl Snapshot {
 
     /// The connector at a position.
     pub(crate) fn at(&self, position: usize) -> Option<&Arc<Entry>> {
-        self.connectors.get(position)
+        if position == self.connectors.len() { self.system.as_ref() } else { self.connectors.get(position) }
+    }
+
+    /// The positions of all connectors, the system connector's among them, in the order of their ids.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = usize> {
+        let before = match &self.system {
+            Some(system) => self.connectors.partition_point(|entry| entry.config.id < system.config.id),
+            None => self.connectors.len(),
+        };
+        let system = self.system.as_ref().map(|_| self.connectors.len());
+        (0..before).chain(system).chain(before..self.connectors.len())
     }
 
     /// What a caller may see and use. Worked out once per caller and Snapshot.
@@ -129,6 +150,6 @@ impl Snapshot {
     /// # Errors
     /// [`NoGrant`] when no Grant matches the caller at all.
     pub(crate) fn view(&self, identity: &Arc<Identity>) -> Result<Arc<View>, NoGrant> {
-        self.views.of(identity, &self.catalog.grants, self.connectors.len())
+        self.views.of(identity, &self.catalog.grants, self.connectors.len() + 1)
     }
 }

@@ -16,3 +16,4 @@ mod proxy;
 mod registration;
 mod resume;
 mod streams;
+mod system;

@@ -85,6 +85,21 @@ struct Context {
     scope: Scope,
 }
 
+impl Context {
+    /// The position of the one connector that the endpoint speaks of; `None` on the aggregate.
+    fn only(&self) -> Option<usize> {
+        match self.scope {
+            Scope::Aggregate => None,
+            Scope::One(position) => Some(position),
+        }
+    }
+
+    /// What the caller should know before it starts, as a JSON string.
+    fn instructions(&self) -> Arc<str> {
+        self.view.instructions(&self.snapshot, self.only())
+    }
+}
+
 /// Which forms of answer the client takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Accepts {
@@ -210,8 +225,8 @@ async fn dispatch(gateway: &Gateway, context: &Context, message: Incoming<'_>) -
             call::call(gateway, context, message, params.as_ref(), era, action).await
         }
         (_, _) if let Some(kind) = listed => list::list(context, kind, message.id, params.as_ref(), era),
-        ("server/discover", Era::Stateless) => Ok(lifecycle::discover(message.id)),
-        ("initialize", Era::Legacy) => lifecycle::initialize(message.id, params.as_ref()),
+        ("server/discover", Era::Stateless) => Ok(lifecycle::discover(context, message.id)),
+        ("initialize", Era::Legacy) => lifecycle::initialize(context, message.id, params.as_ref()),
         ("ping", Era::Legacy) => Ok(lifecycle::pong(message.id)),
         (method, _) => Err(Failure::MethodNotFound(method.chars().filter(|c| !c.is_control()).take(128).collect())),
     };

@@ -232,7 +232,7 @@ fn hostile(value: &Value) -> bool {
 }
 
 /// Whether a text carries such characters.
-fn is_hostile_text(text: &str) -> bool {
+pub(super) fn is_hostile_text(text: &str) -> bool {
     !text.is_ascii() && text.chars().any(is_hostile)
         || text.bytes().any(|b| b.is_ascii_control() && is_hostile(b.into()))
 }

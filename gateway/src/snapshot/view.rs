@@ -1,7 +1,7 @@
 //! What one caller may see and use: decisions of the grants, each taken once and remembered for as long as the
 //! Snapshot lives.
 
-use super::{Entry, Kind, PerKind, Snapshot};
+use super::{Entry, Kind, PerKind, Snapshot, instructions};
 use aperium_core::caller::{Caller, Principal};
 use aperium_core::capability::Category;
 use aperium_core::grant::{CallerGrants, GrantRule, NoGrant, Role};
@@ -94,6 +94,7 @@ struct Decisions {
     connectors: Box<[ConnectorView]>,
     /// Per kind: what the aggregate lists.
     aggregate: PerKind<OnceLock<Bytes>>,
+    instructions: OnceLock<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +104,7 @@ struct ConnectorView {
     /// The grant that opens the proxy path.
     proxy: OnceLock<Option<u32>>,
     list: PerKind<OnceLock<Bytes>>,
+    instructions: OnceLock<Arc<str>>,
 }
 
 const UNDECIDED: u32 = 0;
@@ -117,6 +119,7 @@ impl Decisions {
             matching: matching.into(),
             connectors: std::iter::repeat_with(ConnectorView::default).take(connectors).collect(),
             aggregate: PerKind::default(),
+            instructions: OnceLock::new(),
         }
     }
 }
@@ -215,9 +218,20 @@ impl View {
                 view.list.of(kind).get_or_init(|| self.join(snapshot, kind, &[position], false)).clone()
             }
             None => {
-                let all: Vec<usize> = (0..self.decisions.connectors.len()).collect();
-                self.decisions.aggregate.of(kind).get_or_init(|| self.join(snapshot, kind, &all, true)).clone()
+                let join = || self.join(snapshot, kind, &snapshot.positions().collect::<Vec<_>>(), true);
+                self.decisions.aggregate.of(kind).get_or_init(join).clone()
             }
+        }
+    }
+
+    /// What the caller should know before it starts, as a JSON string: of one connector, or of all that it sees.
+    pub(crate) fn instructions(&self, snapshot: &Snapshot, only: Option<usize>) -> Arc<str> {
+        let compose = || serde_json::Value::from(instructions::compose(snapshot, self, only)).to_string().into();
+        let of_one = only.map(|position| self.decisions.connectors.get(position).map(|view| &view.instructions));
+        match of_one {
+            Some(None) => "\"\"".into(),
+            Some(Some(cell)) => cell.get_or_init(compose).clone(),
+            None => self.decisions.instructions.get_or_init(compose).clone(),
         }
     }
 

@@ -154,7 +154,7 @@ impl Setup {
         let ((events, receiver), stop) = (mpsc::channel(64), CancellationToken::new());
         let state = Arc::new(State {
             access: ArcSwap::from_pointee(Access::new(&own, &settings, &TokenFiles::default())),
-            snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new())),
+            snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new(), None)),
             metrics: Arc::new(Metrics::new()),
             events: events.clone(),
             registrations: Registrations::new(Numbers::in_memory(), events.clone(), "aperium-system"),

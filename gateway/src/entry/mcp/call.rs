@@ -7,6 +7,7 @@ use crate::error::{self, Failure, json, rpc_error, rpc_result};
 use crate::metrics::Metrics;
 use crate::pipeline::action::Action;
 use crate::pipeline::authz::{self, Decision, Permit, Wanted};
+use crate::pipeline::builtin;
 use crate::pipeline::clean::Clean;
 use crate::pipeline::route::Target;
 use crate::pipeline::upstream::relay::{self, Call, Relay, Reply};
@@ -21,6 +22,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// The answer where nothing can be completed.
+const NO_COMPLETION: &[u8] = br#"{"resultType":"complete","completion":{"values":[],"total":0,"hasMore":false}}"#;
 
 /// Passes one request on.
 pub(super) async fn call(
@@ -41,6 +45,17 @@ pub(super) async fn call(
             return Ok(failed_answer(action, message.id, &not_discovered(&entry, request_id), request_id));
         }
     };
+    if let Some(answer) =
+        builtin::answer(&context.snapshot, &context.view, &permit, params.get("arguments"), request_id)
+    {
+        Record::start(gateway, permit, request_id).end(answer.outcome, None);
+        return Ok(json(StatusCode::OK, rpc_result(message.id, &answer.result)));
+    }
+    if action == Action::Complete && !permit.connector().offers.about.declares("completions") {
+        // The gateway offers completion for all; a server without it has nothing to propose.
+        Record::start(gateway, permit, request_id).end("ok", None);
+        return Ok(json(StatusCode::OK, rpc_result(message.id, NO_COMPLETION)));
+    }
     let target = Target::of(&permit);
     let mirrored = permit.item().and_then(Item::mirrored);
     let along = along(message.headers, params.get("arguments"), mirrored, era)?;

@@ -1,5 +1,6 @@
 //! What the gateway answers about itself: its own versions and capabilities, never those of an upstream.
 
+use super::Context;
 use crate::era::{self, META_SERVER, is_legacy};
 use crate::error::{Failure, SUPPORTED_VERSIONS, json, rpc_result};
 use crate::pipeline::upstream::translate::identity;
@@ -10,13 +11,13 @@ use serde_json::value::RawValue;
 
 /// What is served, whether or not there is any of it; the lists change without being announced.
 const CAPABILITIES: &str = r#"{"tools":{},"prompts":{},"resources":{},"completions":{}}"#;
-const INSTRUCTIONS: &str = "Tools of the systems that you were granted. Names start with the id of their connector.";
 
 /// `server/discover` (2026-07-28).
-pub(super) fn discover(id: &RawValue) -> Response {
+pub(super) fn discover(context: &Context, id: &RawValue) -> Response {
+    let instructions = context.instructions();
     let versions = serde_json::Value::from(SUPPORTED_VERSIONS.to_vec());
     let result = format!(
-        r#"{{"resultType":"complete","supportedVersions":{versions},"capabilities":{CAPABILITIES},"instructions":"{INSTRUCTIONS}","ttlMs":60000,"cacheScope":"private","_meta":{{"{META_SERVER}":{}}}}}"#,
+        r#"{{"resultType":"complete","supportedVersions":{versions},"capabilities":{CAPABILITIES},"instructions":{instructions},"ttlMs":60000,"cacheScope":"private","_meta":{{"{META_SERVER}":{}}}}}"#,
         identity()
     );
     json(StatusCode::OK, rpc_result(id, result.as_bytes()))
@@ -25,12 +26,17 @@ pub(super) fn discover(id: &RawValue) -> Response {
 /// `initialize`: the version that was asked for where it is known, else the newest that has `initialize`.
 ///
 /// No session comes of it: every request stands for itself.
-pub(super) fn initialize(id: &RawValue, params: Option<&RawObject<'_>>) -> Result<Response, Failure> {
+pub(super) fn initialize(
+    context: &Context,
+    id: &RawValue,
+    params: Option<&RawObject<'_>>,
+) -> Result<Response, Failure> {
+    let instructions = context.instructions();
     let asked = params.and_then(|params| params.text("protocolVersion"));
     let asked = asked.ok_or_else(|| Failure::InvalidParams("protocolVersion must be a string".to_owned()))?;
     let version = if is_legacy(&asked) { &*asked } else { era::NEWEST_LEGACY };
     let result = format!(
-        r#"{{"protocolVersion":"{version}","capabilities":{CAPABILITIES},"serverInfo":{},"instructions":"{INSTRUCTIONS}"}}"#,
+        r#"{{"protocolVersion":"{version}","capabilities":{CAPABILITIES},"serverInfo":{},"instructions":{instructions}}}"#,
         identity()
     );
     Ok(json(StatusCode::OK, rpc_result(id, result.as_bytes())))

@@ -3,7 +3,6 @@
 use super::Context;
 use crate::era::Era;
 use crate::error::{Failure, json};
-use crate::pipeline::authz::Scope;
 use crate::raw::RawObject;
 use crate::snapshot::Kind;
 use axum::response::Response;
@@ -25,11 +24,7 @@ pub(super) fn list(
     if params.is_some_and(|params| params.get("cursor").is_some_and(|cursor| cursor.get() != "null")) {
         return Err(Failure::InvalidParams("unknown cursor".to_owned()));
     }
-    let only = match context.scope {
-        Scope::Aggregate => None,
-        Scope::One(position) => Some(position),
-    };
-    let list = context.view.list(&context.snapshot, kind, only);
+    let list = context.view.list(&context.snapshot, kind, context.only());
     let (opening, tail) = match era {
         Era::Stateless => ("\"resultType\":\"complete\",", STATELESS_TAIL),
         Era::Legacy => ("", "]}}"),
