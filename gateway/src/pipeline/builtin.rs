@@ -3,7 +3,6 @@
 use super::authz::Permit;
 use crate::error::tool_error;
 use crate::snapshot::{LIST_CONNECTORS, Snapshot, View};
-use aperium_core::capability::Category;
 use aperium_crds::connector::Protocol;
 use serde::Serialize;
 use serde_json::json;
@@ -55,10 +54,10 @@ struct Reachable<'a> {
 
 /// The HTTP connectors that the caller may proxy to, in the order of their ids.
 fn list_connectors(snapshot: &Snapshot, view: &View) -> Vec<u8> {
-    let http = snapshot.connectors().iter().filter(|entry| entry.config.protocol == Protocol::Http);
-    let granted = http.filter(|entry| view.decide(entry, Category::Proxy, "").is_some());
+    let http = snapshot.connectors().iter().enumerate().filter(|(_, entry)| entry.config.protocol == Protocol::Http);
+    let granted = http.filter(|(position, entry)| view.allowing_proxy(*position, entry).is_some());
     let connectors: Vec<Reachable<'_>> = granted
-        .map(|entry| Reachable {
+        .map(|(_, entry)| Reachable {
             id: entry.config.id.as_str(),
             display_name: entry.config.display_name.as_deref(),
             description: entry.config.description.as_deref(),

@@ -72,6 +72,7 @@ async fn the_system_connector_is_granted_like_any_other() {
 async fn without_an_http_connector_there_is_nothing_to_list() {
     let fake = Fake::stateless(&["echo"]).await;
     let gateway = Setup::default().url("odoo", fake.address, &json!({})).grant("client:agent", &["**"]).start().await;
+    assert_eq!(gateway.post("/v1/connectors/aperture/x", "{}").await.status, 403, "nothing to proxy to");
     assert_eq!(gateway.tools("/v1/mcp").await, ["odoo_echo"]);
     assert!(gateway.tools("/v1/mcp/aperture").await.is_empty());
     let answer = call(&gateway, "/v1/mcp", "aperture_list_connectors", &json!({})).await;

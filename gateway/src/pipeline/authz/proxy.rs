@@ -43,7 +43,8 @@ impl ProxyPermit {
 /// [`ProxyError::Denied`], for a connector that is not there and for one that the caller may not use: one answer.
 pub(crate) fn proxy(snapshot: &Snapshot, view: &Arc<View>, id: &str) -> Result<ProxyPermit, ProxyError> {
     let position = ConnectorId::any(id).ok().and_then(|id| snapshot.position(&id)).ok_or(ProxyError::Denied)?;
-    let entry = snapshot.at(position).ok_or(ProxyError::Denied)?;
+    // Behind the gateway's own connector there is nothing to proxy to.
+    let entry = snapshot.at(position).filter(|entry| !entry.is_system()).ok_or(ProxyError::Denied)?;
     let grant = view.allowing_proxy(position, entry).ok_or(ProxyError::Denied)?;
     Ok(ProxyPermit { connector: Arc::clone(entry), position, view: Arc::clone(view), grant })
 }
