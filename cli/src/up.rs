@@ -59,7 +59,7 @@ async fn start(
     let policy = EgressPolicy::new(settings.egress.clone()).context("settings: egress")?;
     let services = services.start(&folder, &policy, &stop)?;
 
-    let (_changes, given) = watch::channel(Given { resources: folder.resources.clone(), secrets: folder.secrets.clone(), services });
+    let (_changes, given) = watch::channel(Given { resources: folder.resources.clone(), services });
     let gateway = tokio::spawn(aperium_gateway::run(
         GatewayConfig {
             settings: SettingsSource::Fixed(Box::new(settings)),

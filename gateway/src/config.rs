@@ -2,11 +2,10 @@
 
 use crate::access::Own;
 use crate::catalog::Resources;
-use crate::folder::FolderSecret;
 use aperium_crds::Settings;
 use aperium_platform::bearer::TokenSource;
 use aperium_platform::egress::ClusterEndpoint;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -63,8 +62,6 @@ pub enum CatalogSource {
 pub struct Given {
     /// Connectors and Grants, as `folder::load` gives them.
     pub resources: Resources,
-    /// Secrets by name, as `folder::load` gives them: credentials of remote Connectors.
-    pub secrets: BTreeMap<String, FolderSecret>,
     /// Where the services of `service` Connectors listen, by the Connector's name.
     pub services: HashMap<String, GivenService>,
 }

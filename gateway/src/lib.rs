@@ -22,13 +22,11 @@ mod explain;
 #[cfg(test)]
 mod fixtures;
 pub mod folder;
-mod given;
 mod metrics;
 mod pipeline;
 mod raw;
 mod registration;
 mod run;
-mod secrets;
 mod settings;
 mod snapshot;
 mod state;

@@ -51,8 +51,7 @@ async fn listen(args: &Args) -> anyhow::Result<Listeners> {
 async fn source(args: &Args) -> anyhow::Result<(CatalogSource, Option<watch::Sender<Given>>)> {
     if let Some(path) = &args.folder {
         let loaded = folder::load(path)?;
-        let (sender, receiver) =
-            watch::channel(Given { resources: loaded.resources, secrets: loaded.secrets, services: HashMap::new() });
+        let (sender, receiver) = watch::channel(Given { resources: loaded.resources, services: HashMap::new() });
         return Ok((CatalogSource::Given(receiver), Some(sender)));
     }
     let config = kube::Config::infer().await.context("no way to the API server")?;

@@ -4,7 +4,6 @@ mod access;
 mod api;
 mod bad_input;
 mod calls;
-mod credentials;
 mod discovery;
 mod eras;
 mod grants;

@@ -57,3 +57,11 @@ async fn the_gateway_passes_what_its_upstream_passes_in_both_eras_save_what_the_
         suite.server(&gateway.url(), revision, &suite::expected().gateway(revision)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_as_a_client_of_its_upstreams_passes_in_both_eras_save_what_the_file_names() {
+    let suite = Suite::install();
+    for revision in [Revision::Legacy, Revision::Modern] {
+        suite.client(&binaries::built("conformance-driver"), revision, &suite::expected().client(revision)).await;
+    }
+}

@@ -31,6 +31,14 @@ impl Revision {
         }
     }
 
+    /// How many scenarios the suite requires of a client, `auth/*` included.
+    fn client_scenarios(self) -> usize {
+        match self {
+            Self::Legacy => 18,
+            Self::Modern => 32,
+        }
+    }
+
     /// What the suite runs without scoring it and we do not have: tasks are not advertised, and a stream that ends
     /// before its answer, to be taken up again with `Last-Event-ID`, is nothing that our servers do.
     fn left_out(self, scenario: &str) -> bool {
@@ -76,12 +84,30 @@ impl Suite {
         let mut scenarios = read_checks(results.path());
         scenarios.retain(|name, _| !revision.left_out(name));
         assert!(scenarios.len() >= revision.server_scenarios(), "{} ran {}\n{said}", revision.name(), scenarios.len());
-        let not_clean: BTreeMap<&String, &Checks> =
-            scenarios.iter().filter(|(_, checks)| !checks.failed.is_empty() || !checks.doubtful.is_empty()).collect();
+        let not_clean: BTreeMap<&String, &Checks> = scenarios.iter().filter(|(_, checks)| !checks.clean()).collect();
         let failed: BTreeSet<String> = not_clean.keys().map(|name| (*name).clone()).collect();
         assert_eq!(&failed, known, "of {} at {url}\n{not_clean:#?}", revision.name());
         let checks: usize = scenarios.values().map(|checks| checks.seen).sum();
         println!("{} server scenarios of {}: {checks} checks", scenarios.len(), revision.name());
+    }
+
+    /// Runs what belongs to a revision against a client, which the suite starts as `driver <its server's URL>`. The
+    /// scenarios that fail or warn must be `known`, no more and no fewer; `auth/*` stands for all of that name.
+    pub(crate) async fn client(&self, driver: &Path, revision: Revision, known: &BTreeSet<String>) {
+        let results = tempfile::tempdir().expect("a folder for results");
+        let folder = results.path().to_str().expect("a path in UTF-8");
+        let driver = driver.to_str().expect("a path in UTF-8");
+        let args = ["client", "--command", driver, "--requirements", revision.name(), "-o", folder];
+        let said = self.run(&args).await;
+        let mut scenarios = read_checks(results.path());
+        assert!(scenarios.len() >= revision.client_scenarios(), "{} ran {}\n{said}", revision.name(), scenarios.len());
+        scenarios.retain(|name, _| !(name.starts_with("auth/") && known.contains("auth/*")));
+        let failed = scenarios.iter().filter(|(_, checks)| !checks.failed.is_empty() || !checks.warned.is_empty());
+        let failed: BTreeSet<&str> = failed.map(|(name, _)| name.as_str()).collect();
+        let known: BTreeSet<&str> = known.iter().map(String::as_str).filter(|name| *name != "auth/*").collect();
+        assert_eq!(failed, known, "of {}\n{scenarios:#?}\n{said}", revision.name());
+        let checks: usize = scenarios.values().map(|checks| checks.seen).sum();
+        println!("{} client scenarios of {}: {checks} checks", scenarios.len(), revision.name());
     }
 
     /// What it said. Its exit code says less than the checks that it writes.
@@ -106,6 +132,8 @@ impl Suite {
 pub(crate) struct Expected {
     /// Scenarios by revision.
     gateway: BTreeMap<String, BTreeSet<String>>,
+    /// Scenarios by revision.
+    client: BTreeMap<String, BTreeSet<String>>,
     /// Checks by scenario.
     service: BTreeMap<String, BTreeSet<String>>,
 }
@@ -114,6 +142,11 @@ impl Expected {
     /// The scenarios of a revision that the gateway does not pass.
     pub(crate) fn gateway(&self, revision: Revision) -> BTreeSet<String> {
         self.gateway.get(revision.name()).cloned().unwrap_or_default()
+    }
+
+    /// The scenarios of a revision that the gateway, as a client of its upstreams, does not pass.
+    pub(crate) fn client(&self, revision: Revision) -> BTreeSet<String> {
+        self.client.get(revision.name()).cloned().unwrap_or_default()
     }
 }
 
@@ -129,24 +162,37 @@ pub(crate) fn expected() -> Expected {
 struct Checks {
     seen: usize,
     failed: BTreeSet<String>,
-    /// Warnings, and checks that could not be made.
-    doubtful: BTreeSet<String>,
+    warned: BTreeSet<String>,
+    /// Could not be made.
+    skipped: BTreeSet<String>,
 }
 
-/// Reads the results of every scenario: a folder `server-<scenario>-<time>` each.
+impl Checks {
+    fn clean(&self) -> bool {
+        self.failed.is_empty() && self.warned.is_empty() && self.skipped.is_empty()
+    }
+}
+
+/// Reads the results of every scenario: a folder `server-<scenario>-<time>` or `<scenario>-<time>` each, one level
+/// deeper where the scenario's name has a slash.
 fn read_checks(folder: &Path) -> BTreeMap<String, Checks> {
-    let mut scenarios: BTreeMap<String, Checks> = BTreeMap::new();
+    let mut scenarios = BTreeMap::new();
     for entry in std::fs::read_dir(folder).expect("a folder of results").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let name = name.get(..name.len().saturating_sub("-2026-01-01T00-00-00-000Z".len())).unwrap_or_default();
-        let text = std::fs::read_to_string(entry.path().join("checks.json")).expect("a file of results");
-        let found: Vec<serde_json::Value> = serde_json::from_str(&text).expect("a list of checks");
-        let with = |statuses: &'static [&'static str]| {
-            let matching = found.iter().filter(move |check| statuses.iter().any(|status| check["status"] == *status));
-            matching.map(|check| check["id"].as_str().unwrap_or("?").to_owned()).collect::<BTreeSet<String>>()
+        let Ok(text) = std::fs::read_to_string(entry.path().join("checks.json")) else {
+            let below = read_checks(&entry.path()).into_iter();
+            scenarios.extend(below.map(|(scenario, checks)| (format!("{name}/{scenario}"), checks)));
+            continue;
         };
-        let checks = Checks { seen: found.len(), failed: with(&["FAILURE"]), doubtful: with(&["WARNING", "SKIPPED"]) };
-        scenarios.insert(name.strip_prefix("server-").unwrap_or(name).to_owned(), checks);
+        let found: Vec<serde_json::Value> = serde_json::from_str(&text).expect("a list of checks");
+        let with = |status: &str| {
+            let matching = found.iter().filter(|check| check["status"] == status);
+            matching.map(|check| check["id"].as_str().unwrap_or("?").to_owned()).collect()
+        };
+        let (failed, warned, skipped) = (with("FAILURE"), with("WARNING"), with("SKIPPED"));
+        let scenario = name.get(..name.len().saturating_sub("-2026-01-01T00-00-00-000Z".len())).unwrap_or_default();
+        let scenario = scenario.strip_prefix("server-").unwrap_or(scenario).to_owned();
+        scenarios.insert(scenario, Checks { seen: found.len(), failed, warned, skipped });
     }
     scenarios
 }

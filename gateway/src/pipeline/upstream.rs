@@ -6,7 +6,6 @@
 //! ```
 
 use crate::era::{self, Era};
-use crate::pipeline::credential::CredentialError;
 use aperium_platform::egress::EgressError;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
@@ -38,9 +37,9 @@ pub(crate) enum UpstreamError {
     /// Nothing is deployed.
     #[error("{0}")]
     Absent(String),
-    /// The credential that belongs to the request is not there.
-    #[error(transparent)]
-    Credential(#[from] CredentialError),
+    /// The service token is not available.
+    #[error("its service token is not available")]
+    Credential,
     /// No connection, or the exchange broke.
     #[error(transparent)]
     Egress(#[from] EgressError),
@@ -75,7 +74,7 @@ impl UpstreamError {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Absent(_) => "NotDeployed",
-            Self::Credential(error) => error.reason(),
+            Self::Credential => "TokenMissing",
             Self::Egress(error) => error.reason(),
             Self::Refused(_) => "AuthFailed",
             Self::Status(_) => "UpstreamError",
@@ -100,7 +99,6 @@ impl UpstreamError {
             Self::Egress(EgressError::Timeout { .. }) => "no answer in time".to_owned(),
             Self::Egress(EgressError::Send { .. }) => "connection lost".to_owned(),
             Self::Egress(error) => error.reason().to_owned(),
-            Self::Credential(error) => error.outside().to_owned(),
             Self::Absent(_) => "not deployed".to_owned(),
             other => other.to_string(),
         }
@@ -110,7 +108,7 @@ impl UpstreamError {
     pub(crate) fn before_send(&self) -> bool {
         match self {
             Self::Egress(error) => error.before_send(),
-            Self::Absent(_) | Self::Credential(_) | Self::Busy => true,
+            Self::Absent(_) | Self::Credential | Self::Busy => true,
             _ => false,
         }
     }
@@ -274,6 +272,7 @@ impl Upstream {
         };
         match (response.status(), &**session) {
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
+                self.link.refused();
                 Err(UpstreamError::Refused(response.status().as_u16()))
             }
             (StatusCode::NOT_FOUND, Session::Legacy { id: Some(_), .. }) => {

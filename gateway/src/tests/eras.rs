@@ -128,3 +128,24 @@ async fn one_connector_speaks_its_own_names() {
     let answer = gateway.rpc("/v1/mcp/odoo", "tools/call", &json!({ "name": "odoo_echo" })).await;
     assert_eq!(answer["error"]["message"], "Unknown tool: odoo_echo");
 }
+
+#[tokio::test]
+async fn an_upstream_that_first_refuses_the_version_it_offers_is_asked_again_and_not_taken_for_an_older_one() {
+    let refused = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let tools = definitions(&["search"]);
+    let fake = Fake::start(move |seen| {
+        let (refused, tools) = (refused.clone(), tools.clone());
+        async move {
+            if refused.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                return stateless(&seen, &tools);
+            }
+            let error = json!({ "code": -32022, "message": "no", "data": { "supported": ["2026-07-28"] } });
+            answer(400, &json!({ "jsonrpc": "2.0", "id": seen.json()["id"], "error": error }))
+        }
+    })
+    .await;
+    let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
+    let list = gateway.rpc("/v1/mcp", "tools/list", &json!({})).await;
+    assert_eq!(list["result"]["tools"][0]["name"], "odoo_search");
+    assert_eq!((fake.count("server/discover"), fake.count("initialize")), (2, 0));
+}

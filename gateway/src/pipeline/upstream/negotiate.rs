@@ -31,28 +31,58 @@ pub(super) async fn session(upstream: &Upstream) -> Result<(Session, About), Ups
     }
 }
 
-/// What the upstream says of itself, if it speaks the stateless protocol.
+/// What the upstream says of itself, if it speaks the stateless protocol. One that refuses the version and offers the
+/// same one is asked once more: that is no server of the older era, and must not get an `initialize`.
 async fn discover(upstream: &Upstream) -> Result<Option<About>, UpstreamError> {
+    match discover_once(upstream).await? {
+        Said::Speaks(about) => Ok(Some(*about)),
+        Said::SpeaksNot => Ok(None),
+        Said::Offers => match discover_once(upstream).await? {
+            Said::Speaks(about) => Ok(Some(*about)),
+            Said::SpeaksNot | Said::Offers => Err(UpstreamError::Protocol("the version it offers is refused")),
+        },
+    }
+}
+
+/// An answer to `server/discover`.
+enum Said {
+    Speaks(Box<About>),
+    /// An error that lists the version which it refuses.
+    Offers,
+    SpeaksNot,
+}
+
+async fn discover_once(upstream: &Upstream) -> Result<Said, UpstreamError> {
     let id = upstream.next_id();
     let body =
         format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{{"_meta":{}}}}}"#, own_meta());
     let post = Post { body: body.into_bytes(), method: "server/discover", name: None, along: &Along::default() };
     match upstream.ask(&Arc::new(Session::Stateless), id, post).await {
         Ok((_, whole)) => Ok(match whole.outcome() {
-            Ok(Outcome::Result(result)) => speaks_stateless(result).then(|| About::read(result)),
-            _ => None,
+            Ok(Outcome::Result(result)) if names_stateless(result, "supportedVersions") => {
+                Said::Speaks(Box::new(About::read(result)))
+            }
+            Ok(Outcome::Error(error)) if offers_stateless(error) => Said::Offers,
+            _ => Said::SpeaksNot,
         }),
         // Overload is no statement about the protocol.
         Err(error @ UpstreamError::Status(429 | 502 | 503 | 504)) => Err(error),
-        Err(UpstreamError::Status(_) | UpstreamError::Protocol(_) | UpstreamError::SessionEnded) => Ok(None),
+        Err(UpstreamError::Status(_) | UpstreamError::Protocol(_) | UpstreamError::SessionEnded) => Ok(Said::SpeaksNot),
         Err(error) => Err(error),
     }
 }
 
-fn speaks_stateless(result: &RawValue) -> bool {
-    let Ok(result) = RawObject::parse(result.get()) else { return false };
-    let versions = result.get("supportedVersions").and_then(|raw| serde_json::from_str::<Vec<String>>(raw.get()).ok());
+/// Whether a list of versions, a field of this object, has the stateless one.
+fn names_stateless(object: &RawValue, field: &str) -> bool {
+    let Ok(object) = RawObject::parse(object.get()) else { return false };
+    let versions = object.get(field).and_then(|raw| serde_json::from_str::<Vec<String>>(raw.get()).ok());
     versions.is_some_and(|versions| versions.iter().any(|version| version == era::STATELESS))
+}
+
+fn offers_stateless(error: &RawValue) -> bool {
+    let Ok(error) = RawObject::parse(error.get()) else { return false };
+    error.get("code").is_some_and(|code| code.get() == "-32022")
+        && error.get("data").is_some_and(|data| names_stateless(data, "supported"))
 }
 
 async fn initialize(upstream: &Upstream, stream: Option<Arc<Connection>>) -> Result<(Session, About), UpstreamError> {

@@ -1,0 +1,36 @@
+//! What the conformance suite starts as "the client under test": `aperium up` with the suite's server as
+//! its one connector, and a small client that asks the gateway for what the scenario wants to see. What is judged is
+//! the gateway's side towards its upstreams.
+//!
+//! Arguments: the URL of the suite's server. The scenario comes with the suite's environment variables.
+
+mod client;
+mod gateway;
+mod scenarios;
+
+use clap::Parser;
+
+#[derive(Parser)]
+struct Args {
+    /// The scenario's name.
+    #[arg(long, env = "MCP_CONFORMANCE_SCENARIO")]
+    scenario: String,
+    /// The revision that the suite's server speaks.
+    #[arg(long, env = "MCP_CONFORMANCE_PROTOCOL_VERSION")]
+    protocol_version: String,
+    /// What the scenario gives a client to work with, as JSON.
+    #[arg(long, env = "MCP_CONFORMANCE_CONTEXT", default_value = "{}")]
+    context: String,
+    /// The suite's server.
+    url: String,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    // Nothing to do: the suite runs these too, and the file of expected failures names them.
+    anyhow::ensure!(!args.scenario.starts_with("auth/"), "per-user OAuth is not driven here");
+    let gateway = gateway::Gateway::before(&args.url).await?;
+    let context = serde_json::from_str(&args.context)?;
+    scenarios::play(&args.scenario, &args.protocol_version, &context, &gateway.url()).await
+}
