@@ -6,6 +6,7 @@
 //! ```
 
 mod banner;
+mod keys;
 mod relative;
 mod secrets;
 mod services;
@@ -56,6 +57,8 @@ async fn start(
 
     let services = Services::prepare(&folder).await?;
     settings.egress = egress(&settings, services.ports().chain([address.port(), probes.port()]));
+    let data = args.data.clone().unwrap_or_else(|| args.folder.join(".aperium"));
+    let sealer = keys::sealer(&data)?;
     let policy = EgressPolicy::new(settings.egress.clone()).context("settings: egress")?;
     let services = services.start(&folder, &policy, &stop)?;
 
@@ -66,7 +69,8 @@ async fn start(
             source: CatalogSource::Given(given),
             own: Own { namespace: NAMESPACE.to_owned(), loopback: true, ..Own::default() },
             tokens_dir: None,
-            data: None,
+            data: Some(data),
+            sealer,
             listeners: Listeners { public, in_cluster: None, admin: Some(admin) },
         },
         stop.clone(),

@@ -16,8 +16,14 @@ use std::sync::Arc;
 /// The two listeners serve the same: delegates, who make the difference, come with identity.
 pub(crate) fn public(state: &Arc<State>) -> Router {
     let mcp = Router::new()
-        .route("/v1/mcp", post(mcp::aggregate).fallback(method_not_allowed))
-        .route("/v1/mcp/{id}", post(mcp::single).fallback(method_not_allowed))
+        .route(
+            "/v1/mcp",
+            post(mcp::aggregate).get(mcp::aggregate_stream).delete(mcp::aggregate_end).fallback(method_not_allowed),
+        )
+        .route(
+            "/v1/mcp/{id}",
+            post(mcp::single).get(mcp::single_stream).delete(mcp::single_end).fallback(method_not_allowed),
+        )
         // The id and everything below it, undecoded.
         .route("/v1/connectors/{*rest}", any(http::proxy))
         .merge(api::routes(state))

@@ -17,6 +17,10 @@ pub(crate) struct Args {
     /// Folder with one file per static client: lines `sha256:<hex>`, at most two.
     #[arg(long, env = "APERIUM_TOKENS_DIR", default_value = "/etc/aperium/tokens")]
     pub(crate) tokens_dir: PathBuf,
+    /// The key ring that seals sessions: `{"current": "<id>", "keys": {"<id>": "<base64, 32 bytes>"}}`. The same for
+    /// all replicas; read again when it changes. Without it legacy clients get no session.
+    #[arg(long, env = "APERIUM_ENCRYPTION_KEYS", default_value = "/etc/aperium/encryption/keys.json")]
+    pub(crate) encryption_keys: PathBuf,
     /// Folder with manifests of Connectors and Grants; without it they come from the API server.
     #[arg(long, env = "APERIUM_FOLDER")]
     pub(crate) folder: Option<PathBuf>,

@@ -5,6 +5,7 @@ use crate::catalog::Resources;
 use aperium_crds::Settings;
 use aperium_platform::bearer::TokenSource;
 use aperium_platform::egress::ClusterEndpoint;
+use aperium_platform::seal::Sealer;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use tokio::net::TcpListener;
@@ -23,6 +24,8 @@ pub struct GatewayConfig {
     pub tokens_dir: Option<PathBuf>,
     /// Where it keeps what must outlive it; without one, the numbers of registered servers begin anew.
     pub data: Option<PathBuf>,
+    /// Seals sessions and what clients carry for us. All replicas of a gateway need the same keys.
+    pub sealer: Sealer,
     /// Where it listens.
     pub listeners: Listeners,
 }

@@ -75,6 +75,12 @@ pub(crate) enum Failure {
     /// A request on a proxy path.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// A session id that is none, or none of this caller, or that has ended: the same answer.
+    #[error("session not found: send initialize again")]
+    UnknownSession,
+    /// An answer to a request that does not wait here.
+    #[error("no request of this session waits for this answer")]
+    NotAsked,
     /// The path takes POST only.
     #[error("method not allowed")]
     Method,
@@ -144,7 +150,7 @@ impl Failure {
             Self::UnknownTool(_) => "unknown_tool",
             Self::UnknownPrompt(_) => "unknown_prompt",
             Self::UnknownResource(_) | Self::UnknownTemplate(_) => "unknown_resource",
-            Self::NotFound | Self::MethodNotFound(_) | Self::Method => "not_found",
+            Self::NotFound | Self::MethodNotFound(_) | Self::Method | Self::UnknownSession => "not_found",
             _ => "invalid",
         }
     }
@@ -170,7 +176,7 @@ impl Failure {
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
             Self::AuthenticationDown(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::UnknownSession => StatusCode::NOT_FOUND,
             Self::Proxy(error) => error.status(),
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -180,6 +186,7 @@ impl Failure {
             Self::InternalHeader(_)
             | Self::Parse(_)
             | Self::InvalidRequest(_)
+            | Self::NotAsked
             | Self::MissingMeta(_)
             | Self::HeaderMismatch(_)
             | Self::UnsupportedVersion(_) => StatusCode::BAD_REQUEST,
@@ -215,9 +222,13 @@ impl Failure {
             | Self::Proxy(_)
             | Self::Method => None,
             Self::Parse(_) => Some(-32700),
-            Self::MediaType | Self::NotAcceptable | Self::TooLarge(_) | Self::Body(_) | Self::InvalidRequest(_) => {
-                Some(-32600)
-            }
+            Self::MediaType
+            | Self::NotAcceptable
+            | Self::TooLarge(_)
+            | Self::Body(_)
+            | Self::InvalidRequest(_)
+            | Self::UnknownSession
+            | Self::NotAsked => Some(-32600),
             Self::MethodNotFound(_) => Some(-32601),
             // Until 2025-11-25 a resource that is not there had a code of its own (SEP-2164).
             Self::UnknownResource(_) if !stateless => Some(-32002),

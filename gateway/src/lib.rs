@@ -27,6 +27,7 @@ mod pipeline;
 mod raw;
 mod registration;
 mod run;
+mod session;
 mod settings;
 mod snapshot;
 mod state;

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use aperium_crds::Settings;
 use aperium_gateway::{CatalogSource, GatewayConfig, Given, Listeners, Own, SettingsSource, folder, run};
 use aperium_platform::egress::api_server;
+use aperium_platform::seal::Sealer;
 use aperium_platform::{shutdown, telemetry};
 use args::Args;
 use clap::Parser as _;
@@ -29,6 +30,7 @@ async fn main() -> anyhow::Result<()> {
         own,
         tokens_dir: Some(args.tokens_dir),
         data: None,
+        sealer: Sealer::file(args.encryption_keys),
         listeners,
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "gateway starts");

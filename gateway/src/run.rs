@@ -9,6 +9,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::authn::token_review::Reviewer;
 use crate::pipeline::credential::ServiceToken;
 use crate::registration::{Numbers, Registrations};
+use crate::session::Sessions;
 use crate::settings;
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -61,6 +62,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     let state = Arc::new(State {
         access: ArcSwap::from_pointee(Access::new(&config.own, &settings, &tokens)),
         snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new(), None)),
+        sessions: Sessions::new(config.sealer),
         metrics: Arc::new(Metrics::new()),
         events: events.clone(),
         registrations: Registrations::new(numbers, events.clone(), &config.own.namespace),
@@ -72,6 +74,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     let manager = Manager::new(Arc::clone(&state), config.own.clone(), Arc::clone(&settings), events.clone(), changed);
     let mut tasks = JoinSet::new();
     tasks.spawn(manager.run(receiver, shutdown.clone()));
+    tasks.spawn(Arc::clone(&state.sessions).run(shutdown.clone()));
     if !matches!(config.settings, SettingsSource::Fixed(_)) || config.tokens_dir.is_some() {
         let watcher = settings::Watcher::new(config.settings, config.tokens_dir, (*settings).clone(), tokens);
         tasks.spawn(watcher.run(events.clone(), Arc::clone(&state.metrics), shutdown.clone()));

@@ -6,6 +6,7 @@ use crate::error::Failure;
 use crate::metrics::Metrics;
 use crate::pipeline::authn::token_review::Reviewer;
 use crate::registration::Registrations;
+use crate::session::Sessions;
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
 use axum::response::Response;
@@ -21,6 +22,8 @@ pub(crate) struct State {
     pub(crate) access: ArcSwap<Access>,
     /// What is served.
     pub(crate) snapshot: ArcSwap<Snapshot>,
+    /// Sessions of clients of the older era.
+    pub(crate) sessions: Arc<Sessions>,
     /// What happened.
     pub(crate) metrics: Arc<Metrics>,
     /// The way to the Manager.

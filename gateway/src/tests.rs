@@ -15,5 +15,6 @@ mod offers;
 mod proxy;
 mod registration;
 mod resume;
+mod sessions;
 mod streams;
 mod system;

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-mod file;
+pub(crate) mod file;
 mod tokens;
 
 use file::TokenFile;

@@ -15,6 +15,7 @@ pub mod leader;
 pub mod metrics;
 pub mod probes;
 pub mod request_id;
+pub mod seal;
 pub mod serve;
 pub mod shutdown;
 pub mod telemetry;

@@ -6,6 +6,7 @@ use crate::metrics::method_class;
 use crate::pipeline::action::Action;
 use crate::pipeline::authz::Scope;
 use crate::raw::RawObject;
+use crate::session::Live;
 use crate::snapshot::{Identity, Kind, Snapshot, View};
 use crate::state::State as Gateway;
 use aperium_core::id::ConnectorId;
@@ -13,7 +14,7 @@ use aperium_platform::body::{self, BodyError};
 use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,10 @@ mod call;
 pub(crate) mod envelope;
 mod lifecycle;
 mod list;
+mod session;
 mod wanted;
+
+pub(crate) use session::{aggregate_end, aggregate_stream, single_end, single_stream};
 
 use envelope::{EnvelopeError, Message};
 
@@ -31,38 +35,29 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 
 type Caller = Extension<Arc<Identity>>;
 
-/// `POST /v1/mcp`: the tools of all connectors.
+/// `POST /v1/mcp`: all connectors.
 pub(crate) async fn aggregate(
     State(gateway): State<Arc<Gateway>>,
     Extension(identity): Caller,
     request: Request,
 ) -> Response {
-    let snapshot = gateway.snapshot.load_full();
-    match snapshot.view(&identity) {
-        Ok(view) => serve(&gateway, Context { snapshot, view, scope: Scope::Aggregate }, request).await,
-        Err(_) => gateway.refuse(&Failure::NoRole),
+    match Context::new(&gateway, &identity, None) {
+        Ok(context) => serve(&gateway, context, request).await,
+        Err(failure) => gateway.refuse(&failure),
     }
 }
 
-/// `POST /v1/mcp/<id>`: the tools of one connector under their own names. A connector that the caller is granted
-/// nothing on answers like one that does not exist.
+/// `POST /v1/mcp/<id>`: one connector under its own names. A connector that the caller is granted nothing on answers
+/// like one that does not exist.
 pub(crate) async fn single(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
     Extension(identity): Caller,
     request: Request,
 ) -> Response {
-    let snapshot = gateway.snapshot.load_full();
-    let view = match snapshot.view(&identity) {
-        Ok(view) => view,
-        Err(_) => return gateway.refuse(&Failure::NoRole),
-    };
-    let position = ConnectorId::any(&id).ok().and_then(|id| snapshot.position(&id));
-    let concerned =
-        position.filter(|position| snapshot.at(*position).is_some_and(|entry| view.concerns(*position, entry)));
-    match concerned {
-        Some(position) => serve(&gateway, Context { snapshot, view, scope: Scope::One(position) }, request).await,
-        None => gateway.refuse(&Failure::NotFound),
+    match Context::new(&gateway, &identity, Some(&id)) {
+        Ok(context) => serve(&gateway, context, request).await,
+        Err(failure) => gateway.refuse(&failure),
     }
 }
 
@@ -98,6 +93,21 @@ impl Context {
     fn instructions(&self) -> Arc<str> {
         self.view.instructions(&self.snapshot, self.only())
     }
+
+    /// What this caller sees, of all connectors or of one.
+    ///
+    /// # Errors
+    /// [`Failure::NoRole`], [`Failure::NotFound`].
+    fn new(gateway: &Gateway, identity: &Arc<Identity>, id: Option<&str>) -> Result<Self, Failure> {
+        let snapshot = gateway.snapshot.load_full();
+        let view = snapshot.view(identity).map_err(|_| Failure::NoRole)?;
+        let Some(id) = id else { return Ok(Self { snapshot, view, scope: Scope::Aggregate }) };
+        let position = ConnectorId::any(id).ok().and_then(|id| snapshot.position(&id));
+        let concerned =
+            position.filter(|position| snapshot.at(*position).is_some_and(|entry| view.concerns(*position, entry)));
+        let position = concerned.ok_or(Failure::NotFound)?;
+        Ok(Self { snapshot, view, scope: Scope::One(position) })
+    }
 }
 
 /// Which forms of answer the client takes.
@@ -120,10 +130,10 @@ async fn serve(gateway: &Gateway, context: Context, request: Request) -> Respons
     };
     match envelope::parse(&body) {
         Ok(Message::Request { id, method, params }) => {
-            let message = Incoming { id, method: &method, params, headers: &parts.headers };
+            let message = Incoming { id, method: &method, params, headers: &parts.headers, session: None };
             dispatch(gateway, &context, message).await
         }
-        Ok(message) => unanswered(gateway, &parts.headers, &message),
+        Ok(message) => session::unanswered(gateway, context.view.identity(), &parts.headers, &message),
         Err(error) => {
             let failure = match error {
                 EnvelopeError::Json(_) => Failure::Parse(error.to_string()),
@@ -171,27 +181,6 @@ fn accepts(headers: &HeaderMap) -> Accepts {
     accepts
 }
 
-/// Notifications, and answers to requests that nobody made.
-fn unanswered(gateway: &Gateway, headers: &HeaderMap, message: &Message<'_>) -> Response {
-    let outcome = match message {
-        Message::Response => match era::of_notification(headers) {
-            Ok(Era::Stateless) => Err(Failure::InvalidRequest("this version has no responses of clients")),
-            Ok(Era::Legacy) => Ok(()),
-            Err(failure) => Err(failure),
-        },
-        _ => era::of_notification(headers).map(drop),
-    };
-    gateway.metrics.request("notification", outcome.as_ref().map_or_else(Failure::outcome, |()| "ok"));
-    match outcome {
-        Ok(()) => {
-            let mut response = Response::default();
-            *response.status_mut() = StatusCode::ACCEPTED;
-            response
-        }
-        Err(failure) => failure.respond(None, true),
-    }
-}
-
 /// One request, read.
 #[derive(Debug, Clone, Copy)]
 struct Incoming<'a> {
@@ -199,6 +188,8 @@ struct Incoming<'a> {
     method: &'a str,
     params: Option<&'a RawValue>,
     headers: &'a HeaderMap,
+    /// The session that it belongs to, in the older era.
+    session: Option<&'a Arc<Live>>,
 }
 
 async fn dispatch(gateway: &Gateway, context: &Context, message: Incoming<'_>) -> Response {
@@ -220,13 +211,26 @@ async fn dispatch(gateway: &Gateway, context: &Context, message: Incoming<'_>) -
         }
     };
     let listed = Kind::ALL.into_iter().find(|kind| kind.list_method() == message.method);
+    let session = match era {
+        // Who begins a session has none, whatever an older one left behind.
+        Era::Legacy if message.method != "initialize" => {
+            session::find(gateway, context.view.identity(), message.headers)
+        }
+        _ => Ok(None),
+    };
+    let session = match session {
+        Ok(session) => session,
+        Err(failure) => return refuse(gateway, class, message.id, &failure, era),
+    };
+    let message = Incoming { session: session.as_ref(), ..message };
     let answered = match (message.method, era) {
         (method, _) if let Some(action) = Action::of(method) => {
             call::call(gateway, context, message, params.as_ref(), era, action).await
         }
         (_, _) if let Some(kind) = listed => list::list(context, kind, message.id, params.as_ref(), era),
         ("server/discover", Era::Stateless) => Ok(lifecycle::discover(context, message.id)),
-        ("initialize", Era::Legacy) => lifecycle::initialize(context, message.id, params.as_ref()),
+        ("initialize", Era::Legacy) => lifecycle::initialize(gateway, context, message.id, params.as_ref()),
+        ("logging/setLevel", Era::Legacy) => session::set_level(message, params.as_ref()),
         ("ping", Era::Legacy) => Ok(lifecycle::pong(message.id)),
         (method, _) => Err(Failure::MethodNotFound(method.chars().filter(|c| !c.is_control()).take(128).collect())),
     };

@@ -96,13 +96,14 @@ async fn no_header_of_a_caller_reaches_an_upstream_unless_it_is_named() {
         ("x-forwarded-for", "canary"),
         ("proxy-authorization", "canary"),
         ("x-api-key", "canary"),
-        ("mcp-session-id", "canary"),
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         ("x-request-id", "request-1"),
         ("mcp-param-region", "eu"),
     ] {
         request.headers_mut().insert(name, HeaderValue::from_static(value));
     }
+    let session = super::sessions::session(&gateway, "/v1/mcp", &json!({})).await;
+    request.headers_mut().insert("mcp-session-id", session.parse().unwrap());
     let answer = gateway.send(request).await;
     assert_eq!((answer.status, answer.headers["x-request-id"].to_str().unwrap()), (200, "request-1"));
     let seen = fake.last("tools/call");
@@ -112,7 +113,7 @@ async fn no_header_of_a_caller_reaches_an_upstream_unless_it_is_named() {
     assert!(seen.headers.contains_key("traceparent"));
     for request in fake.seen.lock().unwrap().iter() {
         let all = format!("{:?}{}", request.headers.iter().collect::<Vec<_>>(), request.text);
-        assert!(!all.contains("canary") && !all.contains(TOKEN), "{all}");
+        assert!(!all.contains("canary") && !all.contains(TOKEN) && !all.contains(&session), "{all}");
     }
 }
 

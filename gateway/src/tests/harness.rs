@@ -9,11 +9,13 @@ use crate::pipeline::authn::static_tokens::TokenFiles;
 use crate::pipeline::authn::token_review::Reviewer;
 use crate::pipeline::credential::ServiceToken;
 use crate::registration::{Numbers, Registrations};
+use crate::session::Sessions;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use aperium_crds::{Settings, structural};
 use aperium_platform::bearer::TokenSource;
 use aperium_platform::egress::ClusterEndpoint;
+use aperium_platform::seal::Sealer;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
@@ -69,6 +71,7 @@ pub(super) struct Setup {
     pub(super) settings: Settings,
     pub(super) loopback: bool,
     pub(super) reviewer: Option<kube::Client>,
+    pub(super) sealer: Sealer,
 }
 
 impl Default for Setup {
@@ -87,6 +90,7 @@ impl Default for Setup {
             settings,
             loopback: false,
             reviewer: None,
+            sealer: Sealer::ephemeral().unwrap(),
         }
     }
 }
@@ -155,6 +159,7 @@ impl Setup {
         let state = Arc::new(State {
             access: ArcSwap::from_pointee(Access::new(&own, &settings, &TokenFiles::default())),
             snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new(), None)),
+            sessions: Sessions::new(self.sealer),
             metrics: Arc::new(Metrics::new()),
             events: events.clone(),
             registrations: Registrations::new(Numbers::in_memory(), events.clone(), "aperium-system"),

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::tokens::{MAX_BYTES, TokenProblem, Tokens};
 
 /// The file is looked at once in this time at most.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 type Loaded = Arc<Result<Tokens, TokenProblem>>;
 
@@ -31,7 +31,7 @@ struct Seen {
 
 /// What tells one content from the next without reading it.
 #[derive(PartialEq, Eq)]
-struct Mark {
+pub(crate) struct Mark {
     device: u64,
     inode: u64,
     size: u64,
@@ -111,7 +111,7 @@ fn report(path: &Path, before: Option<&TokenProblem>, now: Option<&TokenProblem>
 }
 
 impl Mark {
-    fn of(metadata: &Metadata) -> Self {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),

@@ -1,5 +1,6 @@
 //! `tools/call` and the other requests that are passed on: authz → route → credential → upstream, and the answer back as JSON or as events.
 
+use super::session::{KEEP_ALIVE, KEEP_ALIVE_COMMENT, event_stream};
 use super::{Accepts, Context, Incoming, accepts, wanted};
 use crate::era::Era;
 use crate::era::mirrored::{self, Mirrored};
@@ -17,11 +18,10 @@ use crate::snapshot::{Entry, Health, Item, Kind};
 use crate::state::State as Gateway;
 use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The answer where nothing can be completed.
 const NO_COMPLETION: &[u8] = br#"{"resultType":"complete","completion":{"values":[],"total":0,"hasMore":false}}"#;
@@ -121,9 +121,6 @@ struct Stream {
     id: Box<RawValue>,
 }
 
-/// How long a stream may be silent before a comment keeps proxies from closing it.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
 fn events(stream: Stream) -> Response {
     let frames = futures::stream::unfold(Some(stream), |state| async move {
         let mut stream = state?;
@@ -132,10 +129,7 @@ fn events(stream: Stream) -> Response {
             None => match tokio::time::timeout(KEEP_ALIVE, stream.relay.next()).await {
                 Ok(reply) => reply,
                 Err(_) => {
-                    return Some((
-                        Ok::<_, std::convert::Infallible>(Bytes::from_static(b": keep-alive\n\n")),
-                        Some(stream),
-                    ));
+                    return Some((Ok::<_, std::convert::Infallible>(KEEP_ALIVE_COMMENT), Some(stream)));
                 }
             },
         };
@@ -156,13 +150,7 @@ fn events(stream: Stream) -> Response {
             }
         }
     });
-    let mut response = Response::new(Body::from_stream(frames));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Proxies that buffer would hold progress back until it is worthless.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    event_stream(Body::from_stream(frames))
 }
 
 /// A failure as the caller reads it.

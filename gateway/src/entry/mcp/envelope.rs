@@ -31,9 +31,19 @@ pub(crate) enum Message<'a> {
         params: Option<&'a RawValue>,
     },
     /// Wants none.
-    Notification,
-    /// Answers a request of ours. We make none, so nothing waits for it.
-    Response,
+    Notification {
+        /// What has happened.
+        method: Cow<'a, str>,
+        /// Its parameters, an object.
+        params: Option<&'a RawValue>,
+    },
+    /// Answers a request that the gateway has sent.
+    Response {
+        /// The gateway's id.
+        id: Id<'a>,
+        /// Result or error.
+        answer: Result<&'a RawValue, &'a RawValue>,
+    },
 }
 
 /// Reads a body.
@@ -62,8 +72,11 @@ fn message<'a>(object: &RawObject<'a>) -> Result<Message<'a>, EnvelopeError> {
         return Err(EnvelopeError::Message("`id` must be a string or an integer"));
     }
     let Some(method) = object.get("method") else {
-        let answers = id.is_some() && (object.get("result").is_some() != object.get("error").is_some());
-        return if answers { Ok(Message::Response) } else { Err(EnvelopeError::Message("`method` is missing")) };
+        return match (id, object.get("result"), object.get("error")) {
+            (Some(id), Some(result), None) => Ok(Message::Response { id, answer: Ok(result) }),
+            (Some(id), None, Some(error)) => Ok(Message::Response { id, answer: Err(error) }),
+            _ => Err(EnvelopeError::Message("`method` is missing")),
+        };
     };
     let method = as_text(method).ok_or(EnvelopeError::Message("`method` must be a string"))?;
     let params = object.get("params");
@@ -72,7 +85,7 @@ fn message<'a>(object: &RawObject<'a>) -> Result<Message<'a>, EnvelopeError> {
     }
     Ok(match id {
         Some(id) => Message::Request { id, method, params },
-        None => Message::Notification,
+        None => Message::Notification { method, params },
     })
 }
 
@@ -109,9 +122,16 @@ mod tests {
     fn notifications_and_responses_are_told_apart() {
         assert!(matches!(
             parse(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#),
-            Ok(Message::Notification)
+            Ok(Message::Notification { .. })
         ));
-        assert!(matches!(parse(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#), Ok(Message::Response)));
+        assert!(matches!(
+            parse(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#),
+            Ok(Message::Response { answer: Ok(result), .. }) if result.get() == "{}"
+        ));
+        assert!(matches!(
+            parse(br#"{"jsonrpc":"2.0","id":1,"error":{}}"#),
+            Ok(Message::Response { answer: Err(_), .. })
+        ));
     }
 
     #[test]

@@ -5,12 +5,15 @@ use crate::era::{self, META_SERVER, is_legacy};
 use crate::error::{Failure, SUPPORTED_VERSIONS, json, rpc_result};
 use crate::pipeline::upstream::translate::identity;
 use crate::raw::RawObject;
+use crate::session::capabilities::Capabilities;
+use crate::session::token::HEADER;
+use crate::state::State as Gateway;
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use serde_json::value::RawValue;
 
 /// What is served, whether or not there is any of it; the lists change without being announced.
-const CAPABILITIES: &str = r#"{"tools":{},"prompts":{},"resources":{},"completions":{}}"#;
+const CAPABILITIES: &str = r#"{"tools":{},"prompts":{},"resources":{},"completions":{},"logging":{}}"#;
 
 /// `server/discover` (2026-07-28).
 pub(super) fn discover(context: &Context, id: &RawValue) -> Response {
@@ -23,10 +26,11 @@ pub(super) fn discover(context: &Context, id: &RawValue) -> Response {
     json(StatusCode::OK, rpc_result(id, result.as_bytes()))
 }
 
-/// `initialize`: the version that was asked for where it is known, else the newest that has `initialize`.
+/// `initialize`: the version that was asked for where it is known, else the newest that has `initialize`, and a session.
 ///
-/// No session comes of it: every request stands for itself.
+/// The session is the client's to carry; here nothing is kept of it. Requests without it stand for themselves.
 pub(super) fn initialize(
+    gateway: &Gateway,
     context: &Context,
     id: &RawValue,
     params: Option<&RawObject<'_>>,
@@ -39,7 +43,18 @@ pub(super) fn initialize(
         r#"{{"protocolVersion":"{version}","capabilities":{CAPABILITIES},"serverInfo":{},"instructions":{instructions}}}"#,
         identity()
     );
-    Ok(json(StatusCode::OK, rpc_result(id, result.as_bytes())))
+    let mut response = json(StatusCode::OK, rpc_result(id, result.as_bytes()));
+    let declared = Capabilities::read(params.and_then(|params| params.get("capabilities")));
+    match gateway.sessions.issue(&context.view.identity().caller, version, &declared) {
+        Ok(token) => {
+            // base64url, which a header always takes.
+            if let Ok(token) = HeaderValue::from_str(&token) {
+                response.headers_mut().insert(HEADER, token);
+            }
+        }
+        Err(error) => tracing::error!(reason = error.reason(), %error, "a client gets no session"),
+    }
+    Ok(response)
 }
 
 /// `ping`.
