@@ -22,9 +22,9 @@ use services::Services;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 /// How long the first discovery may take before the banner is printed without it.
 const DISCOVERY: Duration = Duration::from_secs(10);
@@ -62,11 +62,16 @@ async fn start(
     let policy = EgressPolicy::new(settings.egress.clone()).context("settings: egress")?;
     let services = services.start(&folder, &policy, &stop)?;
 
-    let (_changes, given) = watch::channel(Given { resources: folder.resources.clone(), services });
+    let given = Given { resources: folder.resources.clone(), services };
+    let home = args.folder.clone();
+    let prepare = move |folder: &mut folder::Folder| {
+        relative::resolve(&mut folder.resources.connectors, &home).map_err(|error| format!("{error:#}"))
+    };
+    let store = folder::FolderStore::new(&args.folder, given, Box::new(prepare));
     let gateway = tokio::spawn(aperium_gateway::run(
         GatewayConfig {
             settings: SettingsSource::Fixed(Box::new(settings)),
-            source: CatalogSource::Given(given),
+            source: CatalogSource::Folder(Arc::new(store)),
             own: Own { namespace: NAMESPACE.to_owned(), loopback: true, ..Own::default() },
             tokens_dir: None,
             data: Some(data),

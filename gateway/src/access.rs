@@ -52,6 +52,11 @@ impl Access {
         }
     }
 
+    /// The system namespace.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.own.namespace
+    }
+
     /// Whether whoever reaches the listener is the person at the machine.
     pub(crate) fn loopback(&self) -> bool {
         self.own.loopback

@@ -139,6 +139,15 @@ impl Catalog {
         };
         self.resources.connectors.iter().find(is_it)
     }
+
+    /// A Grant as it was given.
+    pub(crate) fn grant(&self, key: &ResourceKey) -> Option<&Arc<Grant>> {
+        let is_it = |grant: &&Arc<Grant>| {
+            let metadata = &grant.metadata;
+            key_of(metadata.namespace.as_deref(), metadata.name.as_deref(), &key.namespace) == *key
+        };
+        self.resources.grants.iter().find(is_it)
+    }
 }
 
 /// The key of a resource; a folder's resources may have no namespace.

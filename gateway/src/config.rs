@@ -2,12 +2,14 @@
 
 use crate::access::Own;
 use crate::catalog::Resources;
+use crate::folder::FolderStore;
 use aperium_crds::Settings;
 use aperium_platform::bearer::TokenSource;
 use aperium_platform::egress::ClusterEndpoint;
 use aperium_platform::seal::Sealer;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -48,6 +50,8 @@ pub enum SettingsSource {
 pub enum CatalogSource {
     /// What whoever holds the sender says they are at the moment.
     Given(watch::Receiver<Given>),
+    /// A folder, read again when it changes, and written by the API.
+    Folder(Arc<FolderStore>),
     /// The API server: Connectors, Grants, operator-owned Services and token Secrets of these namespaces. ServiceAccount
     /// tokens are accepted, and the replica that holds the Lease writes the status of `url` Connectors.
     Cluster {
@@ -93,6 +97,7 @@ impl std::fmt::Debug for CatalogSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Given(_) => f.write_str("Given(..)"),
+            Self::Folder(store) => f.debug_tuple("Folder").field(store).finish(),
             Self::Cluster { namespaces, replica, .. } => f
                 .debug_struct("Cluster")
                 .field("namespaces", namespaces)

@@ -9,9 +9,14 @@ use aperium_crds::{Connector, Grant, structural, yaml};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+mod store;
+
+pub use store::{FolderStore, Prepare};
 
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +56,24 @@ pub struct Folder {
     pub resources: Resources,
     /// Secrets by name.
     pub secrets: BTreeMap<String, FolderSecret>,
+    /// Kind and name → where it is.
+    places: BTreeMap<(&'static str, String), Placed>,
+}
+
+/// Where a resource of a folder is.
+#[derive(Debug, Clone)]
+pub(crate) struct Placed {
+    /// The name of its file.
+    pub(crate) file: String,
+    /// A digest of what it says: a change must name it.
+    pub(crate) version: String,
+}
+
+impl Folder {
+    /// Where a Connector or Grant is.
+    pub(crate) fn place(&self, kind: &str, name: &str) -> Option<&Placed> {
+        self.places.iter().find(|((k, n), _)| *k == kind && n == name).map(|(_, placed)| placed)
+    }
 }
 
 /// A Secret of a folder.
@@ -112,14 +135,16 @@ impl Loader {
         let named = |kind: &str, problem: &dyn std::fmt::Display| format!("{kind} \"{name}\": {problem}");
         match (text("apiVersion"), text("kind")) {
             ("aperium.dev/v1alpha1", "Connector") => {
-                let connector = structural::connector(document).map_err(|faults| named("Connector", &faults))?;
+                let mut connector = structural::connector(document).map_err(|faults| named("Connector", &faults))?;
                 self.claim("Connector", name, file)?;
+                connector.metadata.resource_version = Some(self.place("Connector", name, file, document));
                 self.claim_id(&connector, name, file)?;
                 self.folder.resources.connectors.push(Arc::new(connector));
             }
             ("aperium.dev/v1alpha1", "Grant") => {
-                let grant: Grant = structural::grant(document).map_err(|faults| named("Grant", &faults))?;
+                let mut grant: Grant = structural::grant(document).map_err(|faults| named("Grant", &faults))?;
                 self.claim("Grant", name, file)?;
+                grant.metadata.resource_version = Some(self.place("Grant", name, file, document));
                 self.folder.resources.grants.push(Arc::new(grant));
             }
             ("v1", "Secret") => {
@@ -135,6 +160,14 @@ impl Loader {
             }
         }
         Ok(())
+    }
+
+    /// Remembers where a resource is; its version.
+    fn place(&mut self, kind: &'static str, name: &str, file: &str, document: &Value) -> String {
+        let version = hex::encode(Sha256::digest(document.to_string()));
+        let placed = Placed { file: file.to_owned(), version: version.clone() };
+        self.folder.places.insert((kind, name.to_owned()), placed);
+        version
     }
 
     fn claim(&mut self, kind: &'static str, name: &str, file: &str) -> Result<(), String> {

@@ -34,6 +34,7 @@ mod state;
 mod status;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 pub use access::Own;
 pub use catalog::{ResourceKey, Resources};

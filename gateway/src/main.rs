@@ -11,8 +11,8 @@ use aperium_platform::{shutdown, telemetry};
 use args::Args;
 use clap::Parser as _;
 use std::collections::HashMap;
+use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -22,7 +22,7 @@ async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let stop = shutdown::on_signal().context("signal handlers")?;
     let listeners = listen(&args).await?;
-    let (source, _given) = source(&args).await?;
+    let source = source(&args).await?;
     let own = Own { service: args.service, namespace: args.namespace, addresses: args.pod_ips, loopback: false };
     let config = GatewayConfig {
         settings: SettingsSource::File { settings: args.settings, facts: Some(args.cluster_facts) },
@@ -49,12 +49,11 @@ async fn listen(args: &Args) -> anyhow::Result<Listeners> {
     })
 }
 
-/// The sender of a folder's resources must live as long as the gateway does.
-async fn source(args: &Args) -> anyhow::Result<(CatalogSource, Option<watch::Sender<Given>>)> {
+async fn source(args: &Args) -> anyhow::Result<CatalogSource> {
     if let Some(path) = &args.folder {
         let loaded = folder::load(path)?;
-        let (sender, receiver) = watch::channel(Given { resources: loaded.resources, services: HashMap::new() });
-        return Ok((CatalogSource::Given(receiver), Some(sender)));
+        let given = Given { resources: loaded.resources, services: HashMap::new() };
+        return Ok(CatalogSource::Folder(Arc::new(folder::FolderStore::new(path, given, Box::new(|_| Ok(()))))));
     }
     let config = kube::Config::infer().await.context("no way to the API server")?;
     let client = api_server::client(config).context("the client configuration cannot be used")?;
@@ -63,5 +62,5 @@ async fn source(args: &Args) -> anyhow::Result<(CatalogSource, Option<watch::Sen
     namespaces.retain(|namespace| !namespace.is_empty());
     namespaces.sort();
     namespaces.dedup();
-    Ok((CatalogSource::Cluster { client, namespaces, replica: args.pod_name.clone() }, None))
+    Ok(CatalogSource::Cluster { client, namespaces, replica: args.pod_name.clone() })
 }

@@ -13,6 +13,7 @@ use crate::session::Sessions;
 use crate::settings;
 use crate::snapshot::Snapshot;
 use crate::state::State;
+use crate::writer::{ClusterWriter, Writer};
 use aperium_crds::Settings;
 use aperium_platform::serve::{ServerLimits, serve};
 use arc_swap::ArcSwap;
@@ -52,7 +53,14 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     let catalog = Catalog::build(&Resources::default(), Arc::clone(&settings), &config.own.namespace);
     let reviewer = match &config.source {
         CatalogSource::Cluster { client, .. } => Some(Reviewer::new(client.clone())),
-        CatalogSource::Given(_) => None,
+        CatalogSource::Given(_) | CatalogSource::Folder(_) => None,
+    };
+    let writer = match &config.source {
+        CatalogSource::Cluster { client, namespaces, .. } => {
+            Writer::Cluster(ClusterWriter::new(client.clone(), namespaces.clone()))
+        }
+        CatalogSource::Folder(store) => Writer::Folder(Arc::clone(store)),
+        CatalogSource::Given(_) => Writer::Fixed,
     };
     let numbers = match &config.data {
         Some(folder) => Numbers::in_folder(folder)?,
@@ -66,6 +74,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         metrics: Arc::new(Metrics::new()),
         events: events.clone(),
         registrations: Registrations::new(numbers, events.clone(), &config.own.namespace),
+        writer,
         stopping: shutdown.clone(),
         reviewer,
         loaded: AtomicBool::new(false),
@@ -82,6 +91,10 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     match config.source {
         CatalogSource::Given(given) => {
             tasks.spawn(forward(given, config.own.namespace.clone(), events, shutdown.clone()));
+        }
+        CatalogSource::Folder(store) => {
+            tasks.spawn(forward(store.given(), config.own.namespace.clone(), events, shutdown.clone()));
+            tasks.spawn(store.look_again(shutdown.clone()));
         }
         CatalogSource::Cluster { client, namespaces, replica } => {
             let cluster =
@@ -139,7 +152,12 @@ async fn serve_all(
 }
 
 /// What `aperium up` says → events. A service keeps its token object for as long as its address stays.
-async fn forward(mut given: watch::Receiver<Given>, namespace: String, events: Events, shutdown: CancellationToken) {
+pub(crate) async fn forward(
+    mut given: watch::Receiver<Given>,
+    namespace: String,
+    events: Events,
+    shutdown: CancellationToken,
+) {
     let mut placed: HashMap<ResourceKey, Placement> = HashMap::new();
     loop {
         let Given { resources, services } = given.borrow_and_update().clone();

@@ -8,6 +8,7 @@ use crate::pipeline::authn::token_review::Reviewer;
 use crate::registration::Registrations;
 use crate::session::Sessions;
 use crate::snapshot::Snapshot;
+use crate::writer::Writer;
 use arc_swap::ArcSwap;
 use axum::response::Response;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub(crate) struct State {
     pub(crate) events: Events,
     /// The servers that registered themselves with this replica.
     pub(crate) registrations: Arc<Registrations>,
+    /// Where Connectors and Grants are changed.
+    pub(crate) writer: Writer,
     /// Cancelled when the gateway stops: answers without an end end then.
     pub(crate) stopping: CancellationToken,
     /// Asks the API server about ServiceAccount tokens; none without a cluster.

@@ -4,6 +4,7 @@ mod access;
 mod api;
 mod bad_input;
 mod calls;
+mod changes;
 mod discovery;
 mod eras;
 mod grants;

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod change;
 mod connectors;
 mod explain;
 mod grants;
@@ -131,6 +132,21 @@ impl FromRequestParts<Arc<Gateway>> for Admin {
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, ApiFailure> {
         let asker = Asker::from_request_parts(parts, gateway).await?;
         if asker.view.is_admin() { Ok(Self(asker)) } else { Err(Failure::NotAdmin.into()) }
+    }
+}
+
+/// What the query says; unknown parameters are refused.
+#[derive(Debug)]
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<Gateway>> for Query<T> {
+    type Rejection = ApiFailure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Gateway>) -> Result<Self, ApiFailure> {
+        match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
+            Ok(axum::extract::Query(query)) => Ok(Self(query)),
+            Err(error) => Err(Failure::Rejected(format!("the query: {error}")).into()),
+        }
     }
 }
 

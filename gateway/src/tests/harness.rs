@@ -52,9 +52,9 @@ pub(super) struct Gateway {
     pub(super) state: Arc<State>,
     pub(super) router: Router,
     pub(super) admin: Router,
-    events: Events,
+    pub(super) events: Events,
     snapshots: watch::Receiver<()>,
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
 }
 
 impl Drop for Gateway {
@@ -72,6 +72,7 @@ pub(super) struct Setup {
     pub(super) loopback: bool,
     pub(super) reviewer: Option<kube::Client>,
     pub(super) sealer: Sealer,
+    pub(super) writer: crate::writer::Writer,
 }
 
 impl Default for Setup {
@@ -91,6 +92,7 @@ impl Default for Setup {
             loopback: false,
             reviewer: None,
             sealer: Sealer::ephemeral().unwrap(),
+            writer: crate::writer::Writer::Fixed,
         }
     }
 }
@@ -163,6 +165,7 @@ impl Setup {
             metrics: Arc::new(Metrics::new()),
             events: events.clone(),
             registrations: Registrations::new(Numbers::in_memory(), events.clone(), "aperium-system"),
+            writer: self.writer,
             stopping: stop.clone(),
             reviewer: self.reviewer.map(Reviewer::new),
             loaded: AtomicBool::new(false),

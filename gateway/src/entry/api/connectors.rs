@@ -1,12 +1,16 @@
 //! `GET /api/connectors`, `GET /api/connectors/<id>`, `POST /api/connectors/<id>/refresh`: what there is, how it is, and
-//! what of it the caller may use.
+//! what of it the caller may use. `PUT` and `DELETE /api/connectors/<id>`: for admins, what there shall be.
 
-use super::{Answer, ApiFailure, Asker, ok};
+use super::change::{self, Unwanted, Wanted};
+use super::{Admin, Answer, ApiFailure, Asker, Body, Query, ok};
+use crate::catalog::ResourceKey;
 use crate::discovery::Event;
 use crate::error::Failure;
 use crate::snapshot::{Snapshot, View};
 use crate::state::State;
-use aperium_core::id::ConnectorId;
+use crate::writer::Kind;
+use aperium_core::id::{ConnectorId, ConnectorName};
+use aperium_core::name::effective_id;
 use axum::Router;
 use axum::extract::{Path, State as Given};
 use axum::routing::{get, post};
@@ -21,7 +25,7 @@ use shown::{Connector, Refused};
 pub(super) fn routes() -> Router<Arc<State>> {
     Router::new()
         .route("/api/connectors", get(list))
-        .route("/api/connectors/{id}", get(one))
+        .route("/api/connectors/{id}", get(one).put(save).delete(delete))
         .route("/api/connectors/{id}/refresh", post(refresh))
 }
 
@@ -75,4 +79,67 @@ fn position(snapshot: &Snapshot, id: &str) -> Result<usize, Failure> {
 
 fn show(snapshot: &Snapshot, view: &View, position: usize) -> Answer {
     ok(&Connector::of(snapshot, view, position).ok_or(ApiFailure(Failure::NotFound))?)
+}
+
+async fn save(
+    Given(gateway): Given<Arc<State>>,
+    Path(id): Path<String>,
+    Admin(asker): Admin,
+    Body(mut wanted): Body<Wanted>,
+) -> Answer {
+    let id = ConnectorId::parse(&id).map_err(|error| Failure::Invalid(error.to_string()))?;
+    let known = key_of(&asker.snapshot, &id, wanted.namespace.as_deref());
+    let key = match (known, wanted.name.take()) {
+        (Some(key), None) => key,
+        (Some(key), Some(name)) if key.name == name => key,
+        (Some(key), Some(_)) => {
+            return Err(Failure::Conflict(format!("id \"{id}\" belongs to the Connector {key}")).into());
+        }
+        (None, name) => ResourceKey {
+            namespace: wanted.namespace.clone().unwrap_or_else(|| gateway.access.load().namespace().to_owned()),
+            name: name.unwrap_or_else(|| id.key()),
+        },
+    };
+    agree(&id, &key, &mut wanted)?;
+    change::put(&gateway, &asker, Kind::Connector, key, wanted).await
+}
+
+async fn delete(
+    Given(gateway): Given<Arc<State>>,
+    Path(id): Path<String>,
+    Admin(asker): Admin,
+    Query(unwanted): Query<Unwanted>,
+) -> Answer {
+    let id = ConnectorId::parse(&id).map_err(|_| Failure::NotFound)?;
+    let key = key_of(&asker.snapshot, &id, unwanted.namespace.as_deref()).ok_or(Failure::NotFound)?;
+    change::delete(&gateway, &asker, Kind::Connector, key, unwanted).await
+}
+
+/// The Connector with this id, served or not.
+fn key_of(snapshot: &Snapshot, id: &ConnectorId, namespace: Option<&str>) -> Option<ResourceKey> {
+    let served = snapshot.position(id).and_then(|position| snapshot.at(position)).map(|entry| &entry.config.key);
+    let refused = || {
+        snapshot.catalog.refused.keys().find(|key| {
+            let spec_id = snapshot.catalog.connector(key).and_then(|connector| connector.spec.id.as_deref());
+            let name = ConnectorName::parse(&key.name).ok();
+            name.and_then(|name| effective_id(spec_id, &name).ok()).is_some_and(|other| other.key() == id.key())
+        })
+    };
+    served.or_else(refused).filter(|key| namespace.is_none_or(|wanted| wanted == key.namespace)).cloned()
+}
+
+/// The id of the path must be the one that the resource would have; where only `spec.id` can say it, it is put there.
+fn agree(id: &ConnectorId, key: &ResourceKey, wanted: &mut Wanted) -> Result<(), Failure> {
+    let name = ConnectorName::parse(&key.name).map_err(|error| Failure::Invalid(error.to_string()))?;
+    let given = wanted.spec.get("id").and_then(serde_json::Value::as_str).map(str::to_owned);
+    if effective_id(given.as_deref(), &name).is_ok_and(|would_be| would_be == *id) {
+        return Ok(());
+    }
+    match wanted.spec.as_object_mut().filter(|_| given.is_none()) {
+        Some(spec) => {
+            spec.insert("id".to_owned(), serde_json::Value::String(id.to_string()));
+            Ok(())
+        }
+        None => Err(Failure::Invalid(format!("spec.id must be \"{id}\", the id of the path"))),
+    }
 }

@@ -1,16 +1,21 @@
-//! `GET /api/grants`: for admins, who may use what.
+//! `GET /api/grants`, `PUT` and `DELETE /api/grants/<name>`: for admins, who may use what.
 
-use super::{Admin, Answer, ok};
+use super::change::{self, Unwanted, Wanted};
+use super::{Admin, Answer, Body, Query, ok};
+use crate::catalog::ResourceKey;
+use crate::error::Failure;
 use crate::state::State;
+use crate::writer::Kind;
 use aperium_crds::Grant;
 use axum::Router;
-use axum::routing::get;
+use axum::extract::{Path, State as Given};
+use axum::routing::{get, put};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 
 pub(super) fn routes() -> Router<Arc<State>> {
-    Router::new().route("/api/grants", get(list))
+    Router::new().route("/api/grants", get(list)).route("/api/grants/{name}", put(save).delete(delete))
 }
 
 /// All grants.
@@ -49,4 +54,32 @@ async fn list(Admin(asker): Admin) -> Answer {
     let mut grants: Vec<Shown> = asker.snapshot.catalog.resources.grants.iter().map(|grant| Shown::of(grant)).collect();
     grants.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     ok(&Grants { grants })
+}
+
+async fn save(
+    Given(gateway): Given<Arc<State>>,
+    Path(name): Path<String>,
+    Admin(asker): Admin,
+    Body(wanted): Body<Wanted>,
+) -> Answer {
+    if wanted.name.as_ref().is_some_and(|other| *other != name) {
+        return Err(Failure::Rejected("`name` must be the name of the path, or left out".to_owned()).into());
+    }
+    let key = key(&gateway, wanted.namespace.as_deref(), name);
+    change::put(&gateway, &asker, Kind::Grant, key, wanted).await
+}
+
+async fn delete(
+    Given(gateway): Given<Arc<State>>,
+    Path(name): Path<String>,
+    Admin(asker): Admin,
+    Query(unwanted): Query<Unwanted>,
+) -> Answer {
+    let key = key(&gateway, unwanted.namespace.as_deref(), name);
+    change::delete(&gateway, &asker, Kind::Grant, key, unwanted).await
+}
+
+fn key(gateway: &State, namespace: Option<&str>, name: String) -> ResourceKey {
+    let namespace = namespace.map_or_else(|| gateway.access.load().namespace().to_owned(), str::to_owned);
+    ResourceKey { namespace, name }
 }
