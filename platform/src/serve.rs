@@ -1,7 +1,8 @@
 //! A listener and a router in; connections served until the token is cancelled, then drained.
 //!
 //! Unlike `axum::serve` every connection has a deadline for its request head, their number and the size of a head are
-//! bounded, a failing `accept` is waited out, and draining ends.
+//! bounded, a failing `accept` is waited out, and draining ends. And no request is handled whose framing two programs
+//! could read in two ways (`guard`).
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,10 +22,16 @@ use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 mod accept;
+mod chunks;
+mod guard;
+mod head;
+mod refusal;
 #[cfg(test)]
 mod tests;
 
 use accept::{Accept, Backoff};
+use guard::{Guard, Verdict};
+pub use refusal::{Refusal, Refusals};
 
 /// Limits of one listener.
 #[derive(Debug, Clone)]
@@ -40,6 +47,10 @@ pub struct ServerLimits {
     pub max_headers: usize,
     /// How long requests under way may take after the token was cancelled; then their connections are cut.
     pub drain: Duration,
+    /// How long a peer may take none of the bytes that are written to it.
+    pub write_pause: Duration,
+    /// Counts what is refused for its framing.
+    pub refusals: Refusals,
 }
 
 impl Default for ServerLimits {
@@ -50,6 +61,8 @@ impl Default for ServerLimits {
             max_head_bytes: 64 * 1024,
             max_headers: 100,
             drain: Duration::from_secs(25),
+            write_pause: Duration::from_secs(60),
+            refusals: Refusals::default(),
         }
     }
 }
@@ -76,6 +89,7 @@ pub async fn serve(
 async fn run(mut listener: impl Accept, app: Router, limits: ServerLimits, shutdown: CancellationToken) {
     let app = app.layer(CatchPanicLayer::new());
     let builder = Arc::new(builder(&limits));
+    let limits = Arc::new(limits);
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
@@ -90,7 +104,8 @@ async fn run(mut listener: impl Accept, app: Router, limits: ServerLimits, shutd
             () = shutdown.cancelled() => break,
             next = next => next,
         };
-        let connection = Connection { app: app.clone(), builder: Arc::clone(&builder), peer };
+        let connection =
+            Connection { app: app.clone(), builder: Arc::clone(&builder), limits: Arc::clone(&limits), peer };
         let (shutdown, cut) = (shutdown.clone(), cut.clone());
         connections.spawn(async move {
             let _slot = slot;
@@ -109,6 +124,16 @@ async fn run(mut listener: impl Accept, app: Router, limits: ServerLimits, shutd
     }
 }
 
+impl ServerLimits {
+    fn of_stream(&self) -> guard::Limits {
+        guard::Limits {
+            head_bytes: self.max_head_bytes.max(8 * 1024),
+            headers: self.max_headers,
+            write_pause: self.write_pause,
+        }
+    }
+}
+
 fn builder(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder
@@ -123,17 +148,33 @@ fn builder(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
 struct Connection {
     app: Router,
     builder: Arc<auto::Builder<TokioExecutor>>,
+    limits: Arc<ServerLimits>,
     peer: SocketAddr,
 }
 
 impl Connection {
     async fn serve(self, stream: TcpStream, shutdown: CancellationToken) {
-        let Self { app, builder, peer } = self;
+        let Self { app, builder, limits, peer } = self;
+        let verdict = Arc::new(Verdict::default());
+        let guarded = Guard::new(stream, limits.of_stream(), Arc::clone(&verdict));
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            app.clone().oneshot(request)
+            let refused = verdict.of_next();
+            let handled = refused.is_none().then(|| {
+                request.extensions_mut().insert(ConnectInfo(peer));
+                app.clone().oneshot(request)
+            });
+            if let Some(refusal) = refused {
+                limits.refusals.count(refusal);
+                tracing::debug!(%peer, reason = refusal.reason(), "request refused for its framing");
+            }
+            async move {
+                match (handled, refused) {
+                    (Some(handled), _) => handled.await,
+                    (None, refusal) => Ok(refusal.unwrap_or(Refusal::RequestLine).respond()),
+                }
+            }
         });
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let connection = builder.serve_connection(TokioIo::new(guarded), service);
         tokio::pin!(connection);
         let outcome = tokio::select! {
             outcome = connection.as_mut() => outcome,
