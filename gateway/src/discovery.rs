@@ -353,6 +353,7 @@ impl Manager {
             Err(error) => {
                 tracing::warn!(connector = id, reason = error.reason(), %error, "connector unregistered");
                 slot.meter.polled(None);
+                slot.meter.failed(error.reason());
                 slot.health =
                     Health::Unavailable { reason: error.reason(), outside: error.outside(), inside: error.to_string() };
             }

@@ -1,5 +1,6 @@
 //! What happened → OpenMetrics. Labels come from closed sets, or are ids of Connectors.
 
+use aperium_platform::serve::Refusals;
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -33,6 +34,14 @@ struct Proxied {
     outcome: &'static str,
 }
 
+/// Exchanges with an upstream that came to nothing, refusals of the egress guard among them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Failed {
+    connector: String,
+    /// A closed set: see `UpstreamError::reason`.
+    reason: &'static str,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct CallBuckets;
 
@@ -52,6 +61,8 @@ pub(crate) struct Metrics {
     calls: Family<ByConnector, Histogram, CallBuckets>,
     proxied: Family<Proxied, Counter>,
     proxy_duration: Family<ByConnector, Histogram, CallBuckets>,
+    failures: Family<Failed, Counter>,
+    refusals: Refusals,
     discovery_ok: Family<ByConnector, Gauge>,
     tools: Family<ByConnector, Gauge>,
     reloads_failed: Counter,
@@ -61,6 +72,7 @@ pub(crate) struct Metrics {
 #[derive(Debug, Clone)]
 pub(crate) struct Meter {
     id: Box<str>,
+    failures: Family<Failed, Counter>,
     proxied: Family<Proxied, Counter>,
     proxy_duration: Family<ByConnector, Histogram, CallBuckets>,
     calls: Histogram,
@@ -72,6 +84,11 @@ impl Meter {
     /// A call took this long.
     pub(crate) fn called(&self, took: Duration) {
         self.calls.observe(took.as_secs_f64());
+    }
+
+    /// An exchange with the upstream came to nothing.
+    pub(crate) fn failed(&self, reason: &'static str) {
+        self.failures.get_or_create(&Failed { connector: String::from(&*self.id), reason }).inc();
     }
 
     /// A request on the proxy path ended.
@@ -94,6 +111,9 @@ impl Metrics {
         let mut registry = Registry::with_prefix("aperium_gateway");
         let requests = Family::default();
         let calls = Family::new_with_constructor(CallBuckets);
+        let (failures, refusals) = (Family::default(), Refusals::default());
+        refusals.register(&mut registry);
+        registry.register("upstream_failures", "Exchanges with an upstream that came to nothing", failures.clone());
         let (proxied, proxy_duration) = (Family::default(), Family::new_with_constructor(CallBuckets));
         let (discovery_ok, tools) = (Family::default(), Family::default());
         let reloads_failed = Counter::default();
@@ -122,12 +142,28 @@ impl Metrics {
             "Configuration that was not taken over because it is bad",
             reloads_failed.clone(),
         );
-        Self { registry, requests, calls, proxied, proxy_duration, discovery_ok, tools, reloads_failed }
+        Self {
+            registry,
+            requests,
+            calls,
+            proxied,
+            proxy_duration,
+            failures,
+            refusals,
+            discovery_ok,
+            tools,
+            reloads_failed,
+        }
     }
 
     /// The answer to a scrape.
     pub(crate) fn scrape(&self) -> axum::response::Response {
         aperium_platform::metrics::response(&self.registry)
+    }
+
+    /// The counter of what the listeners refuse.
+    pub(crate) fn refusals(&self) -> Refusals {
+        self.refusals.clone()
     }
 
     /// A message was answered.
@@ -145,6 +181,7 @@ impl Metrics {
         let label = ByConnector { connector: id.to_owned() };
         Meter {
             id: id.into(),
+            failures: self.failures.clone(),
             proxied: self.proxied.clone(),
             proxy_duration: self.proxy_duration.clone(),
             calls: self.calls.get_or_create(&label).clone(),

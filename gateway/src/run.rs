@@ -133,6 +133,7 @@ async fn serve_all(
     let limits = ServerLimits {
         max_connections: settings.limits.max_connections,
         drain: Duration::from_secs(settings.limits.drain_seconds),
+        refusals: state.metrics.refusals(),
         // A kept-alive connection may idle longer than its head may take to arrive.
         ..ServerLimits::default()
     };

@@ -1,9 +1,11 @@
-//! `/readyz` and `/metrics` of the admin listener.
+//! `/readyz` and `/metrics` of the admin listener, and `/metrics` of the public one.
 
-use crate::snapshot::Health;
+use crate::error::Failure;
+use crate::snapshot::{Health, Identity};
 use crate::state::State as Gateway;
 use aperium_crds::connector::Protocol;
 use aperium_platform::probes::{Check, Readiness};
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
@@ -42,6 +44,20 @@ pub(crate) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Response {
         .fact("unavailable", unavailable)
         .into_response()
 }
+
+/// All metrics, for callers who may read them.
+pub(crate) async fn granted_metrics(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(identity): Extension<Arc<Identity>>,
+) -> Response {
+    match gateway.snapshot.load().view(&identity) {
+        Ok(view) if view.reads_metrics() => gateway.metrics.scrape(),
+        Ok(_) => gateway.refuse(&Failure::Forbidden(NEEDS_GRANT.to_owned())),
+        Err(_) => gateway.refuse(&Failure::NoRole),
+    }
+}
+
+const NEEDS_GRANT: &str = "access denied: this needs a Grant with readMetrics";
 
 /// All metrics.
 pub(crate) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {

@@ -7,14 +7,15 @@ use crate::state::State as Gateway;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, Method, Uri, header};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Middleware: 403 for a foreign `Host` or `Origin`, 400 for headers that belong to delegates.
 pub(crate) async fn edge(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
     let access = gateway.access.load();
-    match check(&access, request.uri(), request.headers()) {
+    let checked = check(&access, request.uri(), request.headers());
+    match checked.and_then(|()| bodiless(request.method(), request.uri().path(), request.headers())) {
         Ok(()) => {
             drop(access);
             next.run(request).await
@@ -49,6 +50,16 @@ pub(crate) fn check(access: &Access, uri: &Uri, headers: &HeaderMap) -> Result<(
         Some(name) => Err(Failure::InternalHeader(name.to_string())),
         None => Ok(()),
     }
+}
+
+/// A GET of the MCP endpoint with a body is a message that some would read and others not.
+fn bodiless(method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Failure> {
+    let announces = headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if announces && path.starts_with("/v1/mcp") && matches!(*method, Method::GET | Method::HEAD) {
+        return Err(Failure::Rejected(format!("a {method} request must not have a body here")));
+    }
+    Ok(())
 }
 
 /// The only `Host` header (RFC 9112 §3.2 wants exactly one).
@@ -169,6 +180,20 @@ mod tests {
         );
         assert_eq!(ask(&access, &[("host", "localhost:8080"), ("origin", "http://localhost:8080")]), Ok(()));
         assert_eq!(ask(&access, &[("host", "aperium-gateway")]), Err(Failure::Host), "no cluster, no cluster names");
+    }
+
+    #[test]
+    fn a_get_of_the_mcp_endpoint_has_no_body() {
+        let with = |name: &'static str, value| {
+            HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))])
+        };
+        for (name, value) in [("content-length", "2"), ("transfer-encoding", "chunked")] {
+            assert!(bodiless(&Method::GET, "/v1/mcp", &with(name, value)).is_err());
+            assert!(bodiless(&Method::HEAD, "/v1/mcp/odoo", &with(name, value)).is_err());
+            assert!(bodiless(&Method::POST, "/v1/mcp", &with(name, value)).is_ok());
+            assert!(bodiless(&Method::GET, "/v1/connectors/a", &with(name, value)).is_ok(), "the API there decides");
+        }
+        assert!(bodiless(&Method::GET, "/v1/mcp", &with("content-length", "0")).is_ok());
     }
 
     #[test]

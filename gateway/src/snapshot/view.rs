@@ -148,6 +148,11 @@ impl View {
         self.is_admin() || self.rules().any(|rule| rule.register)
     }
 
+    /// Whether the caller may read `/metrics` on the public listener.
+    pub(crate) fn reads_metrics(&self) -> bool {
+        self.is_admin() || self.rules().any(|rule| rule.read_metrics)
+    }
+
     /// The grants whose subjects match the caller, in the order of their names.
     pub(crate) fn rules(&self) -> impl Iterator<Item = &GrantRule> {
         self.decisions.matching.iter().filter_map(|at| self.decisions.grants.get(*at as usize))

@@ -186,3 +186,26 @@ async fn an_api_server_that_is_away_is_503_and_says_nothing_of_itself() {
     assert_eq!(answer.status, 503);
     assert!(!answer.text.contains("10.0.0.1"), "{}", answer.text);
 }
+
+#[tokio::test]
+async fn metrics_are_for_admins_and_for_whom_a_grant_names() {
+    let ask_as = |token: &str| {
+        let mut request = ask("GET", "/metrics");
+        request.headers_mut().insert("authorization", HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
+        request
+    };
+    let mut setup = Setup::default().grant("client:agent", &["**"]).grant("client:other", &["**"]);
+    setup.grants[1]["spec"]["readMetrics"] = json!(true);
+    let gateway = setup.start().await;
+    let denied = gateway.send(ask_as(TOKEN)).await;
+    assert_eq!(
+        (denied.status, denied.json()),
+        (403, json!({ "error": "access denied: this needs a Grant with readMetrics" }))
+    );
+    let granted = gateway.send(ask_as("other-token")).await;
+    assert!(granted.status == 200 && granted.text.ends_with("# EOF\n"), "{granted:?}");
+    assert_eq!(gateway.send(ask_as("wrong")).await.status, 401);
+    let mut setup = Setup::default().grant("client:agent", &[]);
+    setup.grants[0]["spec"]["role"] = json!("admin");
+    assert_eq!(setup.start().await.send(ask_as(TOKEN)).await.status, 200);
+}

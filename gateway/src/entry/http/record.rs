@@ -70,6 +70,7 @@ impl Record {
         let (caller, grant) = (&self.permit.identity().caller.principal, self.permit.grant());
         let status = self.status.map_or(0, |status| status.as_u16());
         if let Some(error) = error {
+            self.permit.connector().meter.failed(error.reason());
             let (reason, inside) = (error.reason(), error.inside().unwrap_or_default());
             tracing::warn!(request_id, connector, method, %caller, grant, outcome, status, took_ms, reason, inside, "proxied request failed");
         } else {

@@ -26,7 +26,8 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// [`ProxyError::Upgrade`], and [`ProxyError::Method`] where a header asks for a method that is not passed on.
 pub(super) fn head(parts: &Parts, carries_secret: bool) -> Result<HeaderMap, ProxyError> {
     let headers = &parts.headers;
-    if headers.contains_key(header::UPGRADE) {
+    // An offer of HTTP/2, which some clients make to everybody, may be passed over (RFC 9110 §7.8).
+    if headers.get_all(header::UPGRADE).iter().any(|protocol| protocol != "h2c") {
         return Err(ProxyError::Upgrade);
     }
     let connection = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());

@@ -276,6 +276,7 @@ impl Record {
         let caller = &self.permit.identity().caller.principal;
         if let Some(error) = error {
             let reason = error.reason();
+            self.permit.connector().meter.failed(reason);
             tracing::warn!(request_id, connector, method, name, %caller, grant, outcome, took_ms, reason, %error, "call failed");
         } else {
             tracing::info!(request_id, connector, method, name, %caller, grant, outcome, took_ms, "call");
