@@ -58,6 +58,10 @@ const HOST: u8 = 8;
 /// What each byte may be part of.
 const CLASS: [u8; 256] = classes();
 
+const fn bit(set: bool, bit: u8) -> u8 {
+    if set { bit } else { 0 }
+}
+
 const fn classes() -> [u8; 256] {
     let mut table = [0; 256];
     let mut at: usize = 0;
@@ -72,7 +76,7 @@ const fn classes() -> [u8; 256] {
         let value = byte == b'\t' || (byte >= 0x20 && byte != 0x7f);
         let target = byte > 0x20 && byte < 0x7f && byte != b'#';
         let host = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
-        table[at] = (token as u8) * TOKEN | (value as u8) * VALUE | (target as u8) * TARGET | (host as u8) * HOST;
+        table[at] = bit(token, TOKEN) | bit(value, VALUE) | bit(target, TARGET) | bit(host, HOST);
         at += 1;
     }
     table
