@@ -24,8 +24,6 @@ pub(crate) fn public(state: &Arc<State>) -> Router {
             "/v1/mcp/{id}",
             post(mcp::single).get(mcp::single_stream).delete(mcp::single_end).fallback(method_not_allowed),
         )
-        .route("/v1/mcp", post(mcp::aggregate).fallback(method_not_allowed))
-        .route("/v1/mcp/{id}", post(mcp::single).fallback(method_not_allowed))
         // The same as on the admin listener, for whom a Grant allows it.
         .route("/metrics", get(probes::granted_metrics))
         // The id and everything below it, undecoded.
