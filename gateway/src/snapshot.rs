@@ -73,7 +73,7 @@ impl Entry {
 
     /// Whether it is asked what it offers.
     pub(crate) fn polled(&self) -> bool {
-        self.config.protocol == Protocol::Mcp
+        self.config.protocol == Protocol::Mcp && !self.is_system()
     }
 
     /// Whether it is the gateway's own: nothing of it is asked of an upstream.

@@ -12,6 +12,7 @@ mod harness;
 mod headers;
 mod legacy_sse;
 mod lossless;
+mod many;
 mod offers;
 mod proxy;
 mod registration;

@@ -40,8 +40,7 @@ struct Connectors {
 }
 
 async fn list(Asker { snapshot, view }: Asker) -> Answer {
-    let connectors =
-        (0..snapshot.connectors().len()).filter_map(|position| Connector::of(&snapshot, &view, position)).collect();
+    let connectors = snapshot.positions().filter_map(|position| Connector::of(&snapshot, &view, position)).collect();
     let refused = view.is_admin().then(|| Refused::all(&snapshot));
     ok(&Connectors { connectors, refused })
 }

@@ -137,7 +137,11 @@ impl Connector {
             protocol: if config.protocol == Protocol::Http { "http" } else { "mcp" },
             display_name: config.display_name.clone(),
             provider: config.provider.clone().unwrap_or_else(|| "Custom".to_owned()),
-            group: if config.provider.is_some() { "verified" } else { "custom" },
+            group: match &config.provider {
+                _ if entry.is_system() => "system",
+                Some(_) => "verified",
+                None => "custom",
+            },
             description: config.description.clone(),
             context: config.context.clone(),
             labels: config.labels.clone(),
