@@ -288,6 +288,28 @@ pub struct GrantRule {
     pub register: bool,
 }
 
+impl GrantRule {
+    /// Whether the Grant counts where the connector lives, and one of its patterns is about it.
+    #[must_use]
+    pub fn concerns(&self, connector: Granted<'_>) -> bool {
+        self.reaches(connector) && self.patterns.iter().any(|p| p.concerns(connector.id, connector.labels))
+    }
+
+    /// Whether the Grant opens the capability, whoever it is for.
+    #[must_use]
+    pub fn opens(&self, connector: Granted<'_>, category: Category, resource: &str) -> bool {
+        let wanted = Capability { connector: connector.id, category, resource };
+        self.reaches(connector) && self.patterns.iter().any(|p| p.opens(wanted, connector.labels))
+    }
+
+    fn reaches(&self, connector: Granted<'_>) -> bool {
+        match &self.reach {
+            Reach::Everywhere => true,
+            Reach::Namespace(own) => own == connector.namespace,
+        }
+    }
+}
+
 /// A connector as the grants see it.
 #[derive(Debug, Clone, Copy)]
 pub struct Granted<'a> {
@@ -323,14 +345,13 @@ impl<'a> CallerGrants<'a> {
     /// The grant that allows the capability, if one does.
     #[must_use]
     pub fn allowing(&self, connector: Granted<'_>, category: Category, resource: &str) -> Option<&'a GrantRule> {
-        let wanted = Capability { connector: connector.id, category, resource };
-        self.reaching(connector).find(|rule| rule.patterns.iter().any(|p| p.opens(wanted, connector.labels)))
+        self.rules().find(|rule| rule.opens(connector, category, resource))
     }
 
     /// Whether any grant is about the connector at all.
     #[must_use]
     pub fn concern(&self, connector: Granted<'_>) -> bool {
-        self.reaching(connector).any(|rule| rule.patterns.iter().any(|p| p.concerns(connector.id, connector.labels)))
+        self.rules().any(|rule| rule.concerns(connector))
     }
 
     /// The highest role that the grants give.
@@ -353,7 +374,7 @@ impl<'a> CallerGrants<'a> {
         resource: &'s str,
     ) -> impl Iterator<Item = (&'a GrantRule, &'a Pattern)> + 's {
         let wanted = Capability { connector: connector.id, category, resource };
-        self.reaching(connector).filter_map(move |rule| {
+        self.rules().filter(move |rule| rule.reaches(connector)).filter_map(move |rule| {
             rule.patterns.iter().find(|pattern| pattern.opens(wanted, connector.labels)).map(|pattern| (rule, pattern))
         })
     }
@@ -371,14 +392,6 @@ impl<'a> CallerGrants<'a> {
     /// The grants, in their order.
     pub fn rules(&self) -> impl Iterator<Item = &'a GrantRule> + '_ {
         self.rules.iter().copied()
-    }
-
-    fn reaching(&self, connector: Granted<'_>) -> impl Iterator<Item = &'a GrantRule> {
-        let namespace = connector.namespace.to_owned();
-        self.rules.iter().copied().filter(move |rule| match &rule.reach {
-            Reach::Everywhere => true,
-            Reach::Namespace(own) => *own == namespace,
-        })
     }
 }
 

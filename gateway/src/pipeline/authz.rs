@@ -165,8 +165,8 @@ impl<'q> Question<'q> {
         let entry = self.snapshot.at(position)?;
         if matches!(entry.health, Health::Unavailable { .. }) && entry.offers.is_empty() {
             // A service's tool may carry the prefix itself, so both spellings count.
-            let granted =
-                self.may(entry, &own) || (self.wanted.kind == Kind::Tools && self.may(entry, &self.wanted.name));
+            let granted = self.may(position, entry, &own)
+                || (self.wanted.kind == Kind::Tools && self.may(position, entry, &self.wanted.name));
             return granted.then(|| Decision::Unavailable(Arc::clone(entry)));
         }
         if self.wanted.kind != Kind::Resources || self.wanted.action != Action::Read {
@@ -176,9 +176,9 @@ impl<'q> Question<'q> {
         Some(Decision::Permitted(self.permit(entry, None, &own, grant)))
     }
 
-    fn may(&self, entry: &Entry, own: &str) -> bool {
+    fn may(&self, position: usize, entry: &Entry, own: &str) -> bool {
         let hidden = self.wanted.kind == Kind::Tools && entry.config.hide.contains(own);
-        !hidden && self.view.decide(entry, self.wanted.kind.category(), own).is_some()
+        !hidden && self.view.decide(position, entry, self.wanted.kind.category(), own).is_some()
     }
 
     /// The connector that the name would belong to, and the connector's own name for it.
@@ -212,7 +212,7 @@ impl<'q> Question<'q> {
         if refused {
             return None;
         }
-        let by_uri = self.view.decide(entry, Category::Resources, own);
+        let by_uri = self.view.decide(position, entry, Category::Resources, own);
         by_uri.or_else(|| self.grant_of_template(position, entry, own))
     }
 

@@ -4,7 +4,7 @@
 use super::{Entry, Kind, PerKind, Snapshot, instructions};
 use aperium_core::caller::{Caller, Principal};
 use aperium_core::capability::Category;
-use aperium_core::grant::{CallerGrants, GrantRule, NoGrant, Role};
+use aperium_core::grant::{GrantRule, NoGrant, Role};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -99,7 +99,8 @@ struct Decisions {
 
 #[derive(Debug, Default)]
 struct ConnectorView {
-    concerned: OnceLock<bool>,
+    /// The caller's grants that are about the connector: few of many, as a rule.
+    rules: OnceLock<Box<[u32]>>,
     decided: PerKind<OnceLock<Box<[AtomicU32]>>>,
     /// The grant that opens the proxy path.
     proxy: OnceLock<Option<u32>>,
@@ -135,7 +136,7 @@ impl View {
         if self.identity.caller.principal == Principal::Loopback {
             return Role::Admin;
         }
-        self.caller_grants().map(|grants| grants.role()).unwrap_or_default()
+        self.rules().map(|rule| rule.role).max().unwrap_or_default()
     }
 
     /// Whether the caller administers the gateway.
@@ -160,8 +161,16 @@ impl View {
 
     /// Whether any grant of the caller is about the connector.
     pub(crate) fn concerns(&self, position: usize, entry: &Entry) -> bool {
-        let decide = || self.caller_grants().is_ok_and(|grants| grants.concern(entry.granted()));
-        self.decisions.connectors.get(position).is_some_and(|view| *view.concerned.get_or_init(decide))
+        !self.rules_about(position, entry).is_empty()
+    }
+
+    fn rules_about(&self, position: usize, entry: &Entry) -> &[u32] {
+        let about = || {
+            let concerns =
+                |at: &u32| self.decisions.grants.get(*at as usize).is_some_and(|r| r.concerns(entry.granted()));
+            self.decisions.matching.iter().copied().filter(concerns).collect()
+        };
+        self.decisions.connectors.get(position).map_or(&[], |view| view.rules.get_or_init(about))
     }
 
     /// The position of the grant that allows an item of a kind, if one does.
@@ -177,7 +186,7 @@ impl View {
         let slot = decided.get(item)?;
         let decision = match slot.load(Ordering::Relaxed) {
             UNDECIDED => {
-                let allowing = self.decide(entry, kind.category(), &set.at(item)?.name);
+                let allowing = self.decide(position, entry, kind.category(), &set.at(item)?.name);
                 let decision = allowing.map_or(DENIED, |grant| grant + ALLOWED);
                 slot.store(decision, Ordering::Relaxed);
                 decision
@@ -189,7 +198,7 @@ impl View {
 
     /// The position of the grant that opens the connector's proxy path, if one does.
     pub(crate) fn allowing_proxy(&self, position: usize, entry: &Entry) -> Option<u32> {
-        let decide = || self.decide(entry, Category::Proxy, "");
+        let decide = || self.decide(position, entry, Category::Proxy, "");
         *self.decisions.connectors.get(position)?.proxy.get_or_init(decide)
     }
 
@@ -200,18 +209,11 @@ impl View {
 
     /// The position of the grant that allows a capability, whether discovery has seen the thing or not: not
     /// remembered, so for names that come from callers. The resource is the upstream's own name.
-    pub(crate) fn decide(&self, entry: &Entry, category: Category, resource: &str) -> Option<u32> {
-        let grants = self.caller_grants().ok()?;
-        let allowing = grants.allowing(entry.granted(), category, resource)?;
-        self.decisions
-            .matching
-            .iter()
-            .copied()
-            .find(|at| self.decisions.grants.get(*at as usize).is_some_and(|rule| std::ptr::eq(rule, allowing)))
-    }
-
-    fn caller_grants(&self) -> Result<CallerGrants<'_>, NoGrant> {
-        CallerGrants::of(&self.identity.caller, self.rules())
+    pub(crate) fn decide(&self, position: usize, entry: &Entry, category: Category, resource: &str) -> Option<u32> {
+        let opens = |at: &u32| {
+            self.decisions.grants.get(*at as usize).is_some_and(|rule| rule.opens(entry.granted(), category, resource))
+        };
+        self.rules_about(position, entry).iter().copied().find(opens)
     }
 
     /// The definitions of everything of a kind that the caller sees, joined by commas: of one connector under its own
