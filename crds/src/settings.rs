@@ -121,6 +121,10 @@ pub struct Limits {
     pub max_connections: usize,
     /// Tools of one upstream; more are not listed. Default 10000.
     pub max_tools: usize,
+    /// Streams of changes that are open at a time; one more is 429. Default 4096.
+    pub max_subscriptions: usize,
+    /// The same for one caller. Default 64.
+    pub max_subscriptions_per_caller: usize,
     /// Seconds that running requests get at shutdown. Default 25.
     pub drain_seconds: u64,
 }
@@ -133,6 +137,8 @@ impl Default for Limits {
             max_response_bytes: 16 * 1024 * 1024,
             max_connections: 4096,
             max_tools: 10_000,
+            max_subscriptions: 4096,
+            max_subscriptions_per_caller: 64,
             drain_seconds: 25,
         }
     }
@@ -248,6 +254,8 @@ impl Settings {
             ("maxResponseBytes", (1..=256 << 20).contains(&limits.max_response_bytes)),
             ("maxConnections", (1..=65_536).contains(&limits.max_connections)),
             ("maxTools", (1..=100_000).contains(&limits.max_tools)),
+            ("maxSubscriptions", limits.max_subscriptions <= 65_536),
+            ("maxSubscriptionsPerCaller", limits.max_subscriptions_per_caller <= 65_536),
             ("drainSeconds", limits.drain_seconds <= 600),
         ];
         match in_range.into_iter().find(|(_, good)| !good) {

@@ -8,6 +8,7 @@
 
 use crate::access::{Access, Own};
 use crate::catalog::{Catalog, ConnectorConfig, Place, ResourceKey, Resources};
+use crate::changes::listener::Listener;
 use crate::metrics::Meter;
 use crate::pipeline::authn::static_tokens::TokenFiles;
 use crate::pipeline::credential::{Credential, ServiceToken};
@@ -117,6 +118,7 @@ struct Slot {
     pulse: Arc<Pulse>,
     /// None for an HTTP connector: there is nothing to list, and what it answers is not ours to judge.
     _poller: Option<AbortOnDropHandle<()>>,
+    _listener: Option<AbortOnDropHandle<()>>,
 }
 
 /// All that a link is made from: when it differs, the upstream is another one.
@@ -315,9 +317,13 @@ impl Manager {
             };
             AbortOnDropHandle::new(tokio::spawn(poller.run()))
         };
-        let (health, poller) = match config.protocol {
-            Protocol::Mcp => (Health::Pending, Some(poller())),
-            Protocol::Http => (Health::Registered, None),
+        let listener = || {
+            let listener = Listener::new(Arc::clone(&upstream), Arc::clone(&wake));
+            AbortOnDropHandle::new(tokio::spawn(listener.run()))
+        };
+        let (health, poller, listener) = match config.protocol {
+            Protocol::Mcp => (Health::Pending, Some(poller()), Some(listener())),
+            Protocol::Http => (Health::Registered, None, None),
         };
         Slot {
             epoch: self.epoch,
@@ -331,6 +337,7 @@ impl Manager {
             wake,
             pulse,
             _poller: poller,
+            _listener: listener,
         }
     }
 

@@ -113,6 +113,9 @@ pub(crate) enum Failure {
     /// A field of `_meta` that the stateless protocol needs is missing.
     #[error("Invalid params: request _meta must hold {0}")]
     MissingMeta(&'static str),
+    /// The caller, or all callers together, listen to as many streams as they may.
+    #[error("too many subscriptions are open")]
+    TooManySubscriptions,
     /// A header says something else than the body.
     #[error("Header mismatch: {0}")]
     HeaderMismatch(String),
@@ -143,7 +146,7 @@ impl Failure {
             Self::NoRole => "no_role",
             Self::Proxy(error) => error.outcome(),
             Self::NotAdmin | Self::Forbidden(_) => "not_admin",
-            Self::TooMany(_) => "too_many",
+            Self::TooMany(_) | Self::TooManySubscriptions => "too_many",
             Self::BadGateway(_) => "unavailable",
             Self::Conflict(_) => "conflict",
             Self::Unavailable { .. } => "unavailable",
@@ -168,7 +171,7 @@ impl Failure {
         match self {
             Self::Host | Self::Origin | Self::NoRole | Self::NotAdmin => StatusCode::FORBIDDEN,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany(_) | Self::TooManySubscriptions => StatusCode::TOO_MANY_REQUESTS,
             Self::BadGateway(_) => StatusCode::BAD_GATEWAY,
             Self::Rejected(_) => StatusCode::BAD_REQUEST,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -238,6 +241,7 @@ impl Failure {
             | Self::UnknownPrompt(_)
             | Self::UnknownResource(_)
             | Self::UnknownTemplate(_) => Some(-32602),
+            Self::TooManySubscriptions => Some(-32603),
             Self::HeaderMismatch(_) => Some(-32020),
             Self::UnsupportedVersion(_) => Some(-32022),
         }

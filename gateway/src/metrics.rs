@@ -66,6 +66,7 @@ pub(crate) struct Metrics {
     discovery_ok: Family<ByConnector, Gauge>,
     tools: Family<ByConnector, Gauge>,
     reloads_failed: Counter,
+    subscriptions: Gauge,
 }
 
 /// The metrics of one connector, looked up once.
@@ -116,7 +117,7 @@ impl Metrics {
         registry.register("upstream_failures", "Exchanges with an upstream that came to nothing", failures.clone());
         let (proxied, proxy_duration) = (Family::default(), Family::new_with_constructor(CallBuckets));
         let (discovery_ok, tools) = (Family::default(), Family::default());
-        let reloads_failed = Counter::default();
+        let (reloads_failed, subscriptions) = (Counter::default(), Gauge::default());
         registry.register("requests", "MCP messages by method and outcome", requests.clone());
         registry.register_with_unit(
             "call_duration",
@@ -142,6 +143,7 @@ impl Metrics {
             "Configuration that was not taken over because it is bad",
             reloads_failed.clone(),
         );
+        registry.register("subscriptions", "Streams of changes that clients listen to", subscriptions.clone());
         Self {
             registry,
             requests,
@@ -153,6 +155,7 @@ impl Metrics {
             discovery_ok,
             tools,
             reloads_failed,
+            subscriptions,
         }
     }
 
@@ -169,6 +172,11 @@ impl Metrics {
     /// A message was answered.
     pub(crate) fn request(&self, method: &'static str, outcome: &'static str) {
         self.requests.get_or_create(&Request { method, outcome }).inc();
+    }
+
+    /// As many streams of changes are listened to.
+    pub(crate) fn subscriptions(&self, open: usize) {
+        self.subscriptions.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 
     /// New configuration was bad.
@@ -225,6 +233,7 @@ pub(crate) fn method_class(method: &str) -> &'static str {
         "initialize" => "initialize",
         "server/discover" => "server/discover",
         "ping" => "ping",
+        "subscriptions/listen" => "subscriptions/listen",
         method if method.starts_with("notifications/") => "notification",
         _ => "other",
     }

@@ -3,6 +3,7 @@
 use crate::access::Access;
 use crate::app;
 use crate::catalog::{Catalog, ResourceKey, Resources};
+use crate::changes::hub::Hub;
 use crate::config::{CatalogSource, GatewayConfig, Given, Listeners, SettingsSource};
 use crate::discovery::{Event, Events, Manager, Placement};
 use crate::metrics::Metrics;
@@ -67,11 +68,15 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         None => Numbers::in_memory(),
     };
     let (events, receiver) = mpsc::channel(256);
+    let (changed, snapshots) = watch::channel(());
+    let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new(), None)));
+    let metrics = Arc::new(Metrics::new());
     let state = Arc::new(State {
         access: ArcSwap::from_pointee(Access::new(&config.own, &settings, &tokens)),
-        snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new(), None)),
+        changes: Hub::new(Arc::clone(&snapshot), snapshots.clone(), Arc::clone(&metrics), shutdown.clone()),
+        snapshot,
+        metrics,
         sessions: Sessions::new(config.sealer),
-        metrics: Arc::new(Metrics::new()),
         events: events.clone(),
         registrations: Registrations::new(numbers, events.clone(), &config.own.namespace),
         writer,
@@ -79,7 +84,6 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         reviewer,
         loaded: AtomicBool::new(false),
     });
-    let (changed, snapshots) = watch::channel(());
     let manager = Manager::new(Arc::clone(&state), config.own.clone(), Arc::clone(&settings), events.clone(), changed);
     let mut tasks = JoinSet::new();
     tasks.spawn(manager.run(receiver, shutdown.clone()));

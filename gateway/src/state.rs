@@ -1,6 +1,7 @@
 //! What all requests share: the current rules of access, the current Snapshot, metrics.
 
 use crate::access::Access;
+use crate::changes::hub::Hub;
 use crate::discovery::{Event, Events};
 use crate::error::Failure;
 use crate::metrics::Metrics;
@@ -22,7 +23,9 @@ pub(crate) struct State {
     /// Who gets in.
     pub(crate) access: ArcSwap<Access>,
     /// What is served.
-    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Who is told of changes.
+    pub(crate) changes: Arc<Hub>,
     /// Sessions of clients of the older era.
     pub(crate) sessions: Arc<Sessions>,
     /// What happened.

@@ -19,4 +19,6 @@ mod registration;
 mod resume;
 mod sessions;
 mod streams;
+mod subscriptions;
 mod system;
+mod upstream_changes;

@@ -23,6 +23,7 @@ mod call;
 pub(crate) mod envelope;
 mod lifecycle;
 mod list;
+mod listen;
 mod session;
 mod wanted;
 
@@ -228,6 +229,7 @@ async fn dispatch(gateway: &Gateway, context: &Context, message: Incoming<'_>) -
             call::call(gateway, context, message, params.as_ref(), era, action).await
         }
         (_, _) if let Some(kind) = listed => list::list(context, kind, message.id, params.as_ref(), era),
+        ("subscriptions/listen", Era::Stateless) => listen::listen(gateway, context, message, params.as_ref()),
         ("server/discover", Era::Stateless) => Ok(lifecycle::discover(context, message.id)),
         ("initialize", Era::Legacy) => lifecycle::initialize(gateway, context, message.id, params.as_ref()),
         ("logging/setLevel", Era::Legacy) => session::set_level(message, params.as_ref()),

@@ -5,6 +5,7 @@
 //! caller ◄──relay── JSON or events, ids and progress tokens mapped back ◄──┘
 //! ```
 
+use crate::changes::signals::Signals;
 use crate::era::{self, Era};
 use aperium_platform::egress::EgressError;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -12,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, hea
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 pub(crate) mod about;
 pub(crate) mod answer;
@@ -195,6 +196,9 @@ pub(crate) struct Upstream {
     session: ArcSwapOption<Session>,
     about: ArcSwap<About>,
     negotiating: Mutex<()>,
+    /// Told whenever something new was agreed.
+    agreed: Notify,
+    signals: Arc<Signals>,
     next_id: AtomicU64,
 }
 
@@ -207,6 +211,8 @@ impl Upstream {
             session: ArcSwapOption::empty(),
             about: ArcSwap::default(),
             negotiating: Mutex::new(()),
+            agreed: Notify::new(),
+            signals: Signals::new(),
             next_id: AtomicU64::new(1),
         })
     }
@@ -237,6 +243,7 @@ impl Upstream {
         let session = Arc::new(session);
         self.about.store(Arc::new(about));
         self.session.store(Some(Arc::clone(&session)));
+        self.agreed.notify_waiters();
         Ok(session)
     }
 
@@ -248,6 +255,29 @@ impl Upstream {
     /// What was agreed with it, if anything.
     pub(crate) fn known(&self) -> Option<Arc<Session>> {
         self.session.load_full().filter(|session| !session.ended())
+    }
+
+    /// Waits until something else was agreed with it than the given session.
+    pub(crate) async fn other_session(&self, than: Option<&Arc<Session>>) -> Arc<Session> {
+        loop {
+            let agreed = self.agreed.notified();
+            if let Some(session) = self.known()
+                && !than.is_some_and(|than| Arc::ptr_eq(than, &session))
+            {
+                return session;
+            }
+            agreed.await;
+        }
+    }
+
+    /// What it and those who follow its resources have to tell each other.
+    pub(crate) fn signals(&self) -> &Arc<Signals> {
+        &self.signals
+    }
+
+    /// How it is reached.
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
     }
 
     /// Forgets what was agreed, so that the next request asks again. Another session than the given one is kept.

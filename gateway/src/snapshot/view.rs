@@ -32,6 +32,11 @@ impl Identity {
         }
         Arc::new(Self { caller, key: key.into() })
     }
+
+    /// All that grants can ask about the caller, as one text.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
 }
 
 /// The views of one Snapshot. Callers with the same grants share all that follows from them.

@@ -156,10 +156,11 @@ async fn resetting(calls: Arc<AtomicUsize>) -> std::net::SocketAddr {
                     let result = match body["method"].as_str().unwrap() {
                         "server/discover" => json!({ "supportedVersions": ["2026-07-28"] }),
                         "tools/list" => json!({ "tools": definitions(&["write", "read"]) }),
-                        _ => {
+                        "tools/call" => {
                             calls.fetch_add(1, Ordering::SeqCst);
                             return;
                         }
+                        _ => return,
                     };
                     let text = json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string();
                     let head = format!(
@@ -225,6 +226,7 @@ async fn a_caller_who_leaves_ends_the_call_upstream() {
                     let result = match body["method"].as_str().unwrap() {
                         "server/discover" => json!({ "supportedVersions": ["2026-07-28"] }),
                         "tools/list" => json!({ "tools": definitions(&["slow"]) }),
+                        "subscriptions/listen" => return,
                         _ => {
                             started.send(()).await.unwrap();
                             assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0);

@@ -3,6 +3,7 @@
 use crate::access::{Access, Own};
 use crate::app;
 use crate::catalog::{Catalog, ResourceKey, Resources};
+use crate::changes::hub::Hub;
 use crate::discovery::{Event, Events, Manager, Placement};
 use crate::metrics::Metrics;
 use crate::pipeline::authn::static_tokens::TokenFiles;
@@ -35,10 +36,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+mod changing;
 mod legacy_sse;
 mod offering;
 mod origin;
 mod upstream;
+pub(super) use changing::*;
 pub(super) use legacy_sse::*;
 pub(super) use offering::*;
 pub(super) use origin::*;
@@ -158,11 +161,15 @@ impl Setup {
         let settings = Arc::new(self.settings);
         let catalog = Catalog::build(&Resources::default(), Arc::clone(&settings), "aperium-system");
         let ((events, receiver), stop) = (mpsc::channel(64), CancellationToken::new());
+        let (changed, snapshots) = watch::channel(());
+        let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new(), None)));
+        let metrics = Arc::new(Metrics::new());
         let state = Arc::new(State {
             access: ArcSwap::from_pointee(Access::new(&own, &settings, &TokenFiles::default())),
-            snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new(), None)),
+            changes: Hub::new(Arc::clone(&snapshot), snapshots.clone(), Arc::clone(&metrics), stop.clone()),
+            snapshot,
+            metrics,
             sessions: Sessions::new(self.sealer),
-            metrics: Arc::new(Metrics::new()),
             events: events.clone(),
             registrations: Registrations::new(Numbers::in_memory(), events.clone(), "aperium-system"),
             writer: self.writer,
@@ -170,7 +177,6 @@ impl Setup {
             reviewer: self.reviewer.map(Reviewer::new),
             loaded: AtomicBool::new(false),
         });
-        let (changed, snapshots) = watch::channel(());
         let manager = Manager::new(Arc::clone(&state), own, settings, events.clone(), changed);
         tokio::spawn(manager.run(receiver, stop.clone()));
         let gateway =
@@ -255,6 +261,16 @@ pub(super) fn ask(method: &str, path: &str) -> Request {
         .header("authorization", format!("Bearer {TOKEN}"))
         .body(Body::empty())
         .unwrap()
+}
+
+/// Waits until something is so.
+pub(super) async fn soon(what: impl Fn() -> bool) {
+    let wait = async {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait).await.expect("it did not happen");
 }
 
 /// A POST with the agent's token.

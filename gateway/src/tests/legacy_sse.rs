@@ -1,6 +1,5 @@
 use super::harness::*;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 /// Answers as a server with one tool does; what `slow` is called with is never answered.
 fn reply(message: &Value) -> Option<Value> {
@@ -24,15 +23,6 @@ async fn gateway(server: &LegacySse, extra: &Value) -> Gateway {
 
 fn call(tool: &str, arguments: &Value) -> Value {
     json!({ "name": tool, "arguments": arguments })
-}
-
-async fn until(what: impl Fn() -> bool) {
-    let wait = async {
-        while !what() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(5), wait).await.expect("did not happen");
 }
 
 #[tokio::test]
@@ -61,7 +51,7 @@ async fn progress_and_an_answer_reach_the_call_that_they_belong_to() {
     let mut request = post("/v1/mcp", &body.to_string());
     request.headers_mut().insert("accept", "application/json, text/event-stream".parse().unwrap());
     let say = async {
-        until(|| server.fake.count("tools/call") == 1).await;
+        soon(|| server.fake.count("tools/call") == 1).await;
         let id = server.fake.last("tools/call").json()["id"].clone();
         for token in [json!(999_999), id.clone()] {
             server.say(&json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": { "progressToken": token, "progress": 1 } }));
@@ -81,7 +71,7 @@ async fn when_the_stream_breaks_calls_under_way_have_an_unknown_outcome_and_are_
     let extra = json!({ "calls": { "retryableReadTools": ["slow"] } });
     let gateway = gateway(&server, &extra).await;
     let cut = async {
-        until(|| server.fake.count("tools/call") == 1).await;
+        soon(|| server.fake.count("tools/call") == 1).await;
         server.cut();
     };
     let params = call("old_slow", &json!({}));
@@ -115,7 +105,7 @@ async fn a_connector_that_is_gone_closes_its_stream() {
     let gateway = gateway(&server, &Value::Null).await;
     assert_eq!(server.open(), 1);
     gateway.resources(&[], &[]).await;
-    until(|| server.open() == 0).await;
+    soon(|| server.open() == 0).await;
 }
 
 #[tokio::test]
@@ -127,5 +117,5 @@ async fn requests_of_the_server_that_are_about_nobody_are_refused_politely() {
         let seen = server.fake.seen.lock().unwrap();
         seen.iter().any(|seen| seen.json()["id"] == "q" && seen.json()["error"]["code"] == -32601)
     };
-    until(answered).await;
+    soon(answered).await;
 }

@@ -27,6 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 mod route;
 
 use route::Route;
+pub(crate) use route::refusal;
 
 /// How long the stream may take to open and to name its endpoint.
 const OPEN_TIME: Duration = Duration::from_secs(10);
@@ -44,6 +45,7 @@ const MAX_NOTICES: usize = 64;
 pub(crate) struct Connection {
     endpoint: SameOrigin,
     pending: Arc<Pending>,
+    notices: broadcast::WeakSender<Notice>,
     _reader: AbortOnDropHandle<()>,
 }
 
@@ -74,22 +76,29 @@ impl Connection {
         let opened = tokio::time::timeout(OPEN_TIME, opened).await;
         let Some((events, endpoint)) = opened.map_err(|_| UpstreamError::Timeout).flatten()? else { return Ok(None) };
         let pending = Arc::new(Pending(Mutex::new(Some(HashMap::new()))));
+        let notices = broadcast::Sender::new(MAX_NOTICES);
         let reader = Reader {
             events,
             max_queued: max_event.saturating_mul(2),
             pending: Arc::clone(&pending),
-            notices: broadcast::Sender::new(MAX_NOTICES),
+            notices: notices.clone(),
             link: link.clone(),
             endpoint: endpoint.clone(),
             replies: Arc::new(Semaphore::new(MAX_REPLIES)),
         };
         let reader = AbortOnDropHandle::new(tokio::spawn(reader.run()));
-        Ok(Some(Arc::new(Self { endpoint, pending, _reader: reader })))
+        Ok(Some(Arc::new(Self { endpoint, pending, notices: notices.downgrade(), _reader: reader })))
     }
 
     /// Whether the stream has ended.
     pub(crate) fn ended(&self) -> bool {
         self.pending.lock().is_none()
+    }
+
+    /// What the server says of changes from now on; it ends with the stream.
+    pub(crate) fn notices(&self) -> broadcast::Receiver<Notice> {
+        // Nothing ever comes from a sender that is gone.
+        self.notices.upgrade().map_or_else(|| broadcast::channel(1).1, |notices| notices.subscribe())
     }
 
     /// POSTs one message, once. The answer to a request comes as events.
@@ -218,7 +227,7 @@ impl Reader {
             Route::Current { request } => match (self.only(), request) {
                 (Some(id), _) => self.deliver(id, data),
                 // Whom it is about cannot be told, so nobody is asked.
-                (None, Some(id)) => self.reply(&route::refusal(&message, id)),
+                (None, Some(id)) => self.reply(&refusal(&message, id)),
                 (None, None) => {}
             },
             Route::Nobody => {}

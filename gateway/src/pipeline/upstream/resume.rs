@@ -49,6 +49,16 @@ impl Events {
         Self { reader: SseReader::new(body, max_event), again, taking_up: None, times: 0 }
     }
 
+    /// The events of a response that stands for itself.
+    pub(crate) fn of(body: UpstreamBody, max_event: usize) -> Self {
+        Self { reader: SseReader::new(body, max_event), again: None, taking_up: None, times: 0 }
+    }
+
+    /// The id that the stream gave last.
+    pub(crate) fn last_id(&self) -> Option<&str> {
+        self.reader.last_id()
+    }
+
     /// The data of the next event; `None` when the stream has ended for good. May be dropped and asked again.
     ///
     /// # Errors

@@ -43,7 +43,7 @@ fn progress(message: &RawObject<'_>) -> Option<u64> {
 }
 
 /// The answer to a request of the server that nobody can be asked: a ping is answered, everything else is unknown.
-pub(super) fn refusal(message: &RawObject<'_>, id: &RawValue) -> String {
+pub(crate) fn refusal(message: &RawObject<'_>, id: &RawValue) -> String {
     let mut out = RawWriter::object(128);
     out.raw("jsonrpc", "\"2.0\"").raw("id", id.get());
     if message.text("method").as_deref() == Some("ping") {
