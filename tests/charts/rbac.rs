@@ -101,12 +101,12 @@ fn a_forbidden_right_is_found() {
 }
 
 #[test]
-fn the_gateway_may_read_its_catalogue_and_tokens_and_write_status() {
+fn the_gateway_may_change_its_catalogue_read_tokens_and_write_status() {
     let objects = render::defaults();
     let expected = [
-        "aperium.dev/connectors: get list watch",
+        "aperium.dev/connectors: get list watch create patch delete",
         "aperium.dev/connectors/status: patch",
-        "aperium.dev/grants: get list watch",
+        "aperium.dev/grants: get list watch create patch delete",
         "core/secrets: get",
         "core/services: get list watch",
     ];
