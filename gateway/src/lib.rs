@@ -26,6 +26,7 @@ mod metrics;
 mod pipeline;
 mod raw;
 mod registration;
+mod registry;
 mod run;
 mod session;
 mod settings;

@@ -23,6 +23,7 @@ mod change;
 mod connectors;
 mod explain;
 mod grants;
+mod registry;
 mod whoami;
 
 /// How long a body may take to arrive.
@@ -34,6 +35,7 @@ pub(crate) fn routes(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
         .merge(connectors::routes())
         .merge(explain::routes())
         .merge(grants::routes())
+        .merge(registry::routes())
         .merge(whoami::routes());
     answering(gateway, areas)
 }

@@ -6,6 +6,7 @@ use super::{Admin, Answer, ApiFailure, Asker, Body, Query, ok};
 use crate::catalog::ResourceKey;
 use crate::discovery::Event;
 use crate::error::Failure;
+use crate::registry;
 use crate::snapshot::{Snapshot, View};
 use crate::state::State;
 use crate::writer::Kind;
@@ -99,6 +100,7 @@ async fn save(
             name: name.unwrap_or_else(|| id.key()),
         },
     };
+    registry::fill(&mut wanted.spec);
     agree(&id, &key, &mut wanted)?;
     change::put(&gateway, &asker, Kind::Connector, key, wanted).await
 }

@@ -1,6 +1,7 @@
 //! A connector as a caller may see it: no address and no secret for anyone but admins, and a secret for nobody.
 
 use crate::catalog::Place;
+use crate::registry;
 use crate::snapshot::{Entry, Health, Kind, Snapshot, View};
 use aperium_core::capability::Category;
 use aperium_core::grant::CallerGrants;
@@ -137,11 +138,7 @@ impl Connector {
             protocol: if config.protocol == Protocol::Http { "http" } else { "mcp" },
             display_name: config.display_name.clone(),
             provider: config.provider.clone().unwrap_or_else(|| "Custom".to_owned()),
-            group: match &config.provider {
-                _ if entry.is_system() => "system",
-                Some(_) => "verified",
-                None => "custom",
-            },
+            group: if entry.is_system() { "system" } else { group(config.provider.as_deref()) },
             description: config.description.clone(),
             context: config.context.clone(),
             labels: config.labels.clone(),
@@ -154,6 +151,12 @@ impl Connector {
             admin: view.is_admin().then(|| ForAdmins::of(snapshot, entry)),
         })
     }
+}
+
+/// A provider that the registry does not know is as good as none.
+fn group(provider: Option<&str>) -> &'static str {
+    let verified = provider.is_some_and(|name| registry::all().iter().any(|known| known.provider == name));
+    if verified { "verified" } else { "custom" }
 }
 
 fn status(entry: &Entry, concerned: bool) -> Status {
