@@ -62,7 +62,7 @@ async fn start(
     let policy = EgressPolicy::new(settings.egress.clone()).context("settings: egress")?;
     let services = services.start(&folder, &policy, &stop)?;
 
-    let given = Given { resources: folder.resources.clone(), services };
+    let given = Given { resources: folder.resources.clone(), secrets: folder.secrets.clone(), services };
     let home = args.folder.clone();
     let prepare = move |folder: &mut folder::Folder| {
         relative::resolve(&mut folder.resources.connectors, &home).map_err(|error| format!("{error:#}"))

@@ -9,8 +9,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+mod credentials;
 mod kept;
 mod lease;
+mod reader;
 mod report;
 mod tokens;
 mod watcher;

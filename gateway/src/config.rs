@@ -2,12 +2,12 @@
 
 use crate::access::Own;
 use crate::catalog::Resources;
-use crate::folder::FolderStore;
+use crate::folder::{FolderSecret, FolderStore};
 use aperium_crds::Settings;
 use aperium_platform::bearer::TokenSource;
 use aperium_platform::egress::ClusterEndpoint;
 use aperium_platform::seal::Sealer;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -69,6 +69,8 @@ pub enum CatalogSource {
 pub struct Given {
     /// Connectors and Grants, as `folder::load` gives them.
     pub resources: Resources,
+    /// Secrets by name, as `folder::load` gives them: credentials of remote Connectors.
+    pub secrets: BTreeMap<String, FolderSecret>,
     /// Where the services of `service` Connectors listen, by the Connector's name.
     pub services: HashMap<String, GivenService>,
 }

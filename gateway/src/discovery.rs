@@ -1,19 +1,21 @@
 //! Resources, settings, endpoints and polls → Snapshots. One task owns all of it; everything else sends it events.
 //!
 //! ```text
-//! folder or watch ──Resources, Placements──┐
+//! folder or watch ──Resources, Placements,─┐
+//!                   Secrets                │
 //! settings file ──Settings─────────────────┼──► Manager ──► Catalog ──► Snapshot (swapped in)
 //! one poller per connector ──Polled────────┘       └──► starts and stops pollers
 //! ```
 
 use crate::access::{Access, Own};
-use crate::catalog::{Catalog, ConnectorConfig, Place, ResourceKey, Resources};
+use crate::catalog::{Auth, Catalog, ConnectorConfig, Place, ResourceKey, Resources};
 use crate::changes::listener::Listener;
 use crate::metrics::Meter;
 use crate::pipeline::authn::static_tokens::TokenFiles;
-use crate::pipeline::credential::{Credential, ServiceToken};
+use crate::pipeline::credential::{Credential, Remote, ServiceToken};
 use crate::pipeline::upstream::link::Link;
 use crate::pipeline::upstream::{Limits, Upstream};
+use crate::secrets::Found;
 use crate::snapshot::{Entry, Health, Kind, Offers, Snapshot, system};
 use crate::state::State;
 use aperium_core::egress::{EgressRules, Reach};
@@ -48,6 +50,17 @@ impl PartialEq for Placement {
     }
 }
 
+/// The Secret of a remote connector's credential, as it is at the moment.
+#[derive(Debug, Clone)]
+pub(crate) struct SecretSeen {
+    /// Its name.
+    pub(crate) secret: String,
+    /// What it says.
+    pub(crate) found: Found,
+    /// Whoever reads it: notified when the upstream does not accept the credential.
+    pub(crate) reader: Arc<Notify>,
+}
+
 /// What the Manager is told.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -59,6 +72,10 @@ pub(crate) enum Event {
     Placements(HashMap<ResourceKey, Placement>),
     /// A service has another token, or may have one now: ask it at once.
     Wake(ResourceKey),
+    /// The Secret that this remote connector refers to; `None` when it refers to none any more.
+    Secret(ResourceKey, Option<SecretSeen>),
+    /// A remote connector has got an access token, or none any more.
+    Credential(ResourceKey),
     /// A poll said something new.
     Polled(poll::Polled),
     /// A server has registered itself.
@@ -96,6 +113,7 @@ pub(crate) struct Manager {
     registered: BTreeMap<ResourceKey, ConnectorConfig>,
     settings: Arc<Settings>,
     placements: HashMap<ResourceKey, Placement>,
+    secrets: HashMap<ResourceKey, SecretSeen>,
     catalog: Arc<Catalog>,
     slots: BTreeMap<ResourceKey, Slot>,
     epoch: u64,
@@ -110,6 +128,7 @@ struct Slot {
     config: ConnectorConfig,
     source: LinkSource,
     upstream: Arc<Upstream>,
+    credential: Credential,
     listing: Arc<Listing>,
     offers: Arc<Offers>,
     health: Health,
@@ -125,7 +144,7 @@ struct Slot {
 #[derive(Debug, Clone, PartialEq)]
 enum LinkSource {
     Service(Option<Placement>, (usize, usize)),
-    Url(http::Uri, u64, (usize, usize)),
+    Url(http::Uri, Option<Auth>, u64, (usize, usize)),
     Registered(http::Uri, u64, (usize, usize)),
 }
 
@@ -152,6 +171,7 @@ impl Manager {
             registered: BTreeMap::new(),
             settings,
             placements: HashMap::new(),
+            secrets: HashMap::new(),
             catalog,
             slots: BTreeMap::new(),
             epoch: 0,
@@ -223,6 +243,14 @@ impl Manager {
                 self.registered.remove(&key);
                 Dirty::Catalog
             }
+            Event::Secret(key, seen) => self.secret(key, seen),
+            Event::Credential(key) => match self.slots.get(&key) {
+                Some(slot) => {
+                    slot.wake.notify_one();
+                    Dirty::Snapshot
+                }
+                None => Dirty::Nothing,
+            },
             Event::Settled(waiting) => {
                 self.waiting.push(waiting);
                 Dirty::Nothing
@@ -260,10 +288,8 @@ impl Manager {
     fn source(&self, config: &ConnectorConfig) -> LinkSource {
         let limits = (self.settings.limits.max_response_bytes, self.settings.limits.max_tools);
         match &config.place {
-            // Nothing is sent without the credential, and nothing carries it there yet.
-            Place::Url(_) if config.auth.is_some() => LinkSource::Service(None, limits),
             Place::Service { .. } => LinkSource::Service(self.placements.get(&config.key).cloned(), limits),
-            Place::Url(uri) => LinkSource::Url(uri.clone(), self.external_generation, limits),
+            Place::Url(uri) => LinkSource::Url(uri.clone(), config.auth.clone(), self.external_generation, limits),
             Place::Registered(uri) => LinkSource::Registered(uri.clone(), self.external_generation, limits),
         }
     }
@@ -280,27 +306,21 @@ impl Manager {
 
     fn start(&mut self, config: &ConnectorConfig, source: LinkSource) -> Slot {
         self.epoch += 1;
-        if let Some(auth) = &config.auth {
-            let (kind, secret) = (auth.type_name(), &auth.secret);
-            tracing::info!(connector = config.id.as_str(), kind, secret, "connector needs a credential");
-        }
+        let credential = self.credential(config, &source);
         let (link, (max_answer, max_tools)) = match &source {
             LinkSource::Service(Some(placement), limits) => {
-                let (endpoint, token) = (placement.endpoint.clone(), Arc::clone(&placement.token));
-                (
-                    Link::Service { client: self.cluster.clone(), endpoint, credential: Credential::Service(token) },
-                    *limits,
-                )
+                let (client, endpoint) = (self.cluster.clone(), placement.endpoint.clone());
+                (Link::Service { client, endpoint, credential: credential.clone() }, *limits)
             }
             LinkSource::Service(None, limits) => (Link::Absent("its Service is not there yet".to_owned()), *limits),
-            LinkSource::Url(uri, _, limits) => (
-                Link::Url { client: self.external.clone(), uri: uri.clone(), credential: Credential::Nothing },
-                *limits,
-            ),
-            LinkSource::Registered(uri, _, limits) => (
-                Link::Url { client: self.registrants.clone(), uri: uri.clone(), credential: Credential::Nothing },
-                *limits,
-            ),
+            LinkSource::Url(uri, .., limits) => {
+                let (client, uri) = (self.external.clone(), uri.clone());
+                (Link::Url { client, uri, credential: credential.clone() }, *limits)
+            }
+            LinkSource::Registered(uri, _, limits) => {
+                let (client, uri) = (self.registrants.clone(), uri.clone());
+                (Link::Url { client, uri, credential: credential.clone() }, *limits)
+            }
         };
         let upstream = Upstream::new(link, Limits { max_answer, max_tools });
         let (wake, pulse) = (Arc::new(Notify::new()), Pulse::new());
@@ -330,6 +350,7 @@ impl Manager {
             config: config.clone(),
             source,
             upstream,
+            credential,
             listing: Arc::default(),
             offers: Arc::default(),
             health,
@@ -339,6 +360,42 @@ impl Manager {
             _poller: poller,
             _listener: listener,
         }
+    }
+
+    fn credential(&self, config: &ConnectorConfig, source: &LinkSource) -> Credential {
+        match (source, &config.auth) {
+            (LinkSource::Service(Some(placement), _), _) => Credential::Service(Arc::clone(&placement.token)),
+            (LinkSource::Url(..), Some(auth)) => {
+                let (key, events) = (config.key.clone(), self.events.clone());
+                let changed = move || {
+                    let (key, events) = (key.clone(), events.clone());
+                    tokio::spawn(async move { events.send(Event::Credential(key)).await });
+                };
+                let remote = Remote::new(auth.clone(), self.external.clone(), Arc::new(changed));
+                if let Some(seen) = self.secrets.get(&config.key).filter(|seen| seen.secret == auth.secret) {
+                    remote.replace(&seen.found, &seen.reader);
+                }
+                tracing::info!(connector = config.id.as_str(), kind = auth.type_name(), "connector has a credential");
+                Credential::Remote(remote)
+            }
+            _ => Credential::Nothing,
+        }
+    }
+
+    /// A Secret is another one, or may be used now: the next request carries what it says.
+    fn secret(&mut self, key: ResourceKey, seen: Option<SecretSeen>) -> Dirty {
+        let Some(seen) = seen else {
+            self.secrets.remove(&key);
+            return Dirty::Nothing;
+        };
+        let slot = self.slots.get(&key);
+        let wanted = slot.is_some_and(|slot| slot.config.auth.as_ref().is_some_and(|auth| auth.secret == seen.secret));
+        if let Some((slot, remote)) = slot.filter(|_| wanted).and_then(|slot| Some((slot, slot.credential.remote()?))) {
+            remote.replace(&seen.found, &seen.reader);
+            slot.wake.notify_one();
+        }
+        self.secrets.insert(key, seen);
+        if wanted { Dirty::Snapshot } else { Dirty::Nothing }
     }
 
     fn polled(&mut self, polled: poll::Polled) -> Dirty {
@@ -373,6 +430,7 @@ impl Manager {
             Arc::new(Entry {
                 config: slot.config.clone(),
                 upstream: Arc::clone(&slot.upstream),
+                credential: slot.credential.clone(),
                 offers: Arc::clone(&slot.offers),
                 health: slot.health.clone(),
                 meter: slot.meter.clone(),

@@ -22,12 +22,14 @@ mod explain;
 #[cfg(test)]
 mod fixtures;
 pub mod folder;
+mod given;
 mod metrics;
 mod pipeline;
 mod raw;
 mod registration;
 mod registry;
 mod run;
+mod secrets;
 mod session;
 mod settings;
 mod snapshot;

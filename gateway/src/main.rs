@@ -52,7 +52,7 @@ async fn listen(args: &Args) -> anyhow::Result<Listeners> {
 async fn source(args: &Args) -> anyhow::Result<CatalogSource> {
     if let Some(path) = &args.folder {
         let loaded = folder::load(path)?;
-        let given = Given { resources: loaded.resources, services: HashMap::new() };
+        let given = Given { resources: loaded.resources, secrets: loaded.secrets, services: HashMap::new() };
         return Ok(CatalogSource::Folder(Arc::new(folder::FolderStore::new(path, given, Box::new(|_| Ok(()))))));
     }
     let config = kube::Config::infer().await.context("no way to the API server")?;

@@ -2,13 +2,13 @@
 
 use crate::access::Access;
 use crate::app;
-use crate::catalog::{Catalog, ResourceKey, Resources};
+use crate::catalog::{Catalog, Resources};
 use crate::changes::hub::Hub;
-use crate::config::{CatalogSource, GatewayConfig, Given, Listeners, SettingsSource};
-use crate::discovery::{Event, Events, Manager, Placement};
+use crate::config::{CatalogSource, GatewayConfig, Listeners, SettingsSource};
+use crate::discovery::Manager;
+use crate::given;
 use crate::metrics::Metrics;
 use crate::pipeline::authn::token_review::Reviewer;
-use crate::pipeline::credential::ServiceToken;
 use crate::registration::{Numbers, Registrations};
 use crate::session::Sessions;
 use crate::settings;
@@ -19,7 +19,6 @@ use aperium_crds::Settings;
 use aperium_platform::serve::{ServerLimits, serve};
 use arc_swap::ArcSwap;
 use axum::Router;
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -94,10 +93,10 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     }
     match config.source {
         CatalogSource::Given(given) => {
-            tasks.spawn(forward(given, config.own.namespace.clone(), events, shutdown.clone()));
+            tasks.spawn(given::forward(given, config.own.namespace.clone(), events, shutdown.clone()));
         }
         CatalogSource::Folder(store) => {
-            tasks.spawn(forward(store.given(), config.own.namespace.clone(), events, shutdown.clone()));
+            tasks.spawn(given::forward(store.given(), config.own.namespace.clone(), events, shutdown.clone()));
             tasks.spawn(store.look_again(shutdown.clone()));
         }
         CatalogSource::Cluster { client, namespaces, replica } => {
@@ -154,45 +153,4 @@ async fn serve_all(
         ended.map_err(io::Error::other)??;
     }
     Ok(())
-}
-
-/// What `aperium up` says → events. A service keeps its token object for as long as its address stays.
-pub(crate) async fn forward(
-    mut given: watch::Receiver<Given>,
-    namespace: String,
-    events: Events,
-    shutdown: CancellationToken,
-) {
-    let mut placed: HashMap<ResourceKey, Placement> = HashMap::new();
-    loop {
-        let Given { resources, services } = given.borrow_and_update().clone();
-        placed = services
-            .into_iter()
-            .map(|(name, service)| {
-                let key = ResourceKey { namespace: namespace.clone(), name };
-                let token = match placed.get(&key) {
-                    Some(before) if before.endpoint == service.endpoint => {
-                        before.token.replace(Some(service.token));
-                        Arc::clone(&before.token)
-                    }
-                    _ => ServiceToken::of(service.token),
-                };
-                (key, Placement { endpoint: service.endpoint, token })
-            })
-            .collect();
-        let told = async {
-            events.send(Event::Placements(placed.clone())).await?;
-            events.send(Event::Resources(resources)).await
-        };
-        if told.await.is_err() {
-            return;
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            changed = given.changed() => if changed.is_err() {
-                // The sender is gone: what it said last stays.
-                return;
-            },
-        }
-    }
 }

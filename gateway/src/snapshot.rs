@@ -4,6 +4,7 @@
 use crate::catalog::{Catalog, ConnectorConfig};
 use crate::discovery::pulse::Pulse;
 use crate::metrics::Meter;
+use crate::pipeline::credential::Credential;
 use crate::pipeline::upstream::Upstream;
 use aperium_core::grant::{Granted, NoGrant};
 use aperium_core::id::ConnectorId;
@@ -50,6 +51,8 @@ pub(crate) struct Entry {
     pub(crate) config: ConnectorConfig,
     /// Its upstream.
     pub(crate) upstream: Arc<Upstream>,
+    /// What it wants to see.
+    pub(crate) credential: Credential,
     /// What the last good poll found.
     pub(crate) offers: Arc<Offers>,
     /// How it is.

@@ -1,6 +1,7 @@
 //! What is known of a remote Connector → its status. Pure.
 
 use crate::catalog::Refused;
+use crate::pipeline::credential::Condition as Credential;
 use crate::snapshot::{Entry, Health, Kind};
 use aperium_crds::condition::{self, Verdict, condition, reasons, types};
 use aperium_crds::connector::Protocol;
@@ -25,6 +26,10 @@ pub(crate) fn of(
 ) -> ConnectorStatus {
     let mut said = vec![accepted(refused)];
     let mcp = entry.filter(|entry| entry.config.protocol == Protocol::Mcp);
+    if let Some(entry) = entry {
+        said.extend(references(entry));
+        said.extend(credentials(entry));
+    }
     if let Some(entry) = mcp {
         said.push(discovered(entry));
         said.extend(inventory(connector, entry));
@@ -65,6 +70,35 @@ fn accepted(refused: Option<&Refused>) -> Said {
         _ => (Verdict::True, reasons::ACCEPTED, "the Connector is served".to_owned()),
     };
     Said { kind: types::ACCEPTED, verdict, reason, message }
+}
+
+/// Whether the Secret that it refers to is there and may be used; nothing where it refers to none.
+fn references(entry: &Entry) -> Option<Said> {
+    let (verdict, reason, message) = match entry.credential.remote()?.condition() {
+        Credential::Unresolved(why) if why.reason == reasons::PENDING => (Verdict::Unknown, why.reason, why.message),
+        Credential::Unresolved(why) => (Verdict::False, why.reason, why.message),
+        _ => (Verdict::True, reasons::RESOLVED_REFS, "the Secret is there and may be used".to_owned()),
+    };
+    Some(Said { kind: types::RESOLVED_REFS, verdict, reason, message })
+}
+
+/// Whether the credential works, as far as anything says so: a fixed one of an HTTP API is never tried by the gateway.
+fn credentials(entry: &Entry) -> Option<Said> {
+    let http = entry.config.protocol == Protocol::Http;
+    let (verdict, reason, message) = match (entry.credential.remote()?.condition(), &entry.health) {
+        (Credential::Failed(error), _) => (Verdict::False, error.reason(), error.to_string()),
+        (Credential::Pending, _) => (Verdict::Unknown, reasons::PENDING, "no access token was fetched yet".to_owned()),
+        (
+            Credential::Inserted | Credential::Fetched,
+            Health::Unavailable { reason: reason @ "AuthFailed", inside, .. },
+        ) => (Verdict::False, *reason, inside.clone()),
+        (Credential::Inserted | Credential::Fetched, Health::Registered) if !http => {
+            (Verdict::True, "CredentialsAccepted", "the upstream accepts the credential".to_owned())
+        }
+        (Credential::Fetched, _) if http => (Verdict::True, "TokenFetched", "there is an access token".to_owned()),
+        _ => return None,
+    };
+    Some(Said { kind: types::CREDENTIALS_AVAILABLE, verdict, reason, message })
 }
 
 fn discovered(entry: &Entry) -> Said {

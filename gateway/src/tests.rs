@@ -5,6 +5,7 @@ mod api;
 mod bad_input;
 mod calls;
 mod changes;
+mod credentials;
 mod discovery;
 mod eras;
 mod grants;

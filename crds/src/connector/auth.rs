@@ -73,6 +73,22 @@ pub struct Auth {
     pub dcr: Option<DynamicClient>,
 }
 
+impl Auth {
+    /// The Secret that the block refers to; none for a client that registers itself, or where the block is missing.
+    #[must_use]
+    pub fn secret_name(&self) -> Option<&str> {
+        let secret = match self.auth_type {
+            AuthType::BearerToken => self.bearer_token.as_ref().map(|block| &block.secret_ref),
+            AuthType::ApiKey => self.api_key.as_ref().map(|block| &block.secret_ref),
+            AuthType::Basic => self.basic.as_ref().map(|block| &block.secret_ref),
+            AuthType::ClientCredentials => self.client_credentials.as_ref().map(|block| &block.secret_ref),
+            AuthType::AuthorizationCode => self.authorization_code.as_ref().map(|block| &block.secret_ref),
+            AuthType::Dcr => None,
+        };
+        secret.map(|secret| secret.name.as_str())
+    }
+}
+
 /// A secret shared by all callers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -1,9 +1,10 @@
-//! Token Secrets by GET → the tokens that are presented to the services. Secrets are never watched: the right to watch
-//! is the right to list.
+//! Token Secrets by GET → the tokens that are presented to the services.
 
+use super::reader::{self, Wants};
 use crate::catalog::ResourceKey;
 use crate::discovery::{Event, Events};
 use crate::pipeline::credential::ServiceToken;
+use crate::secrets;
 use aperium_core::id::ConnectorName;
 use aperium_core::name::child_name;
 use aperium_crds::connector::TokenSecret;
@@ -38,12 +39,6 @@ struct Wanted {
     label: Option<String>,
 }
 
-/// How often a token is read again, and the least time between two reads after it was refused.
-const READ_EVERY: Duration = Duration::from_secs(30);
-const READ_AFTER_REFUSAL: Duration = Duration::from_secs(1);
-/// While there is none: the operator is about to make it.
-const READ_WHILE_MISSING: Duration = Duration::from_secs(2);
-const LIMIT: Duration = Duration::from_secs(5);
 /// The key that the operator gives its own token.
 const OWN_KEY: &str = "mcp_auth_token";
 
@@ -61,7 +56,14 @@ impl Tokens {
         }
         let token = Arc::new(ServiceToken::default());
         let api = Api::namespaced(self.client.clone(), &connector.namespace);
-        let task = read(api, connector.clone(), wanted.clone(), Arc::clone(&token), self.events.clone());
+        let feed = Feed {
+            connector: connector.clone(),
+            wanted: wanted.clone(),
+            token: Arc::clone(&token),
+            events: self.events.clone(),
+            last: None,
+        };
+        let task = reader::read(api, connector.clone(), wanted.secret.clone(), feed);
         let reader = Reader { wanted, token: Arc::clone(&token), _task: AbortOnDropHandle::new(tokio::spawn(task)) };
         self.readers.insert(connector.clone(), reader);
         token
@@ -78,7 +80,7 @@ fn wanted(connector: &ResourceKey, existing: Option<&TokenSecret>) -> Wanted {
         Some(existing) => Wanted {
             secret: existing.existing_secret.clone(),
             key: existing.key.clone(),
-            label: Some(format!("connector.aperium.dev/{}", connector.name)),
+            label: Some(secrets::label(&connector.name)),
         },
         None => {
             let child = ConnectorName::parse(&connector.name).map(|name| child_name(&name)).unwrap_or_default();
@@ -87,30 +89,33 @@ fn wanted(connector: &ResourceKey, existing: Option<&TokenSecret>) -> Wanted {
     }
 }
 
-async fn read(api: Api<Secret>, connector: ResourceKey, wanted: Wanted, token: Arc<ServiceToken>, events: Events) {
-    let mut last: Option<SecretString> = None;
-    loop {
-        match tokio::time::timeout(LIMIT, api.get_opt(&wanted.secret)).await {
-            Ok(Ok(secret)) => {
-                let found = secret.as_ref().and_then(|secret| value(secret, &wanted));
-                if found.as_ref().map(|value| value.expose_secret()) != last.as_ref().map(|value| value.expose_secret())
-                {
-                    token.replace(found.clone().map(TokenSource::fixed));
-                    if events.send(Event::Wake(connector.clone())).await.is_err() {
-                        return;
-                    }
-                    last = found;
-                }
-            }
-            // What was read before stays: an API server that is away is no revocation.
-            Ok(Err(error)) => tracing::warn!(%connector, secret = wanted.secret, %error, "token Secret cannot be read"),
-            Err(_) => tracing::warn!(%connector, secret = wanted.secret, "token Secret cannot be read in time"),
+/// Puts what the Secret says into the token.
+struct Feed {
+    connector: ResourceKey,
+    wanted: Wanted,
+    token: Arc<ServiceToken>,
+    events: Events,
+    last: Option<SecretString>,
+}
+
+impl Wants for Feed {
+    /// The operator is about to make it.
+    const WHILE_MISSING: Duration = Duration::from_secs(2);
+
+    async fn take(&mut self, secret: Option<Secret>) -> Option<bool> {
+        let found = secret.as_ref().and_then(|secret| value(secret, &self.wanted));
+        let same =
+            found.as_ref().map(|value| value.expose_secret()) == self.last.as_ref().map(|value| value.expose_secret());
+        if !same {
+            self.token.replace(found.clone().map(TokenSource::fixed));
+            self.events.send(Event::Wake(self.connector.clone())).await.ok()?;
+            self.last = found;
         }
-        let pause = if last.is_none() { READ_WHILE_MISSING } else { READ_EVERY };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = token.until_refused() => tokio::time::sleep(READ_AFTER_REFUSAL).await,
-        }
+        Some(self.last.is_some())
+    }
+
+    async fn refused(&self) {
+        self.token.until_refused().await;
     }
 }
 

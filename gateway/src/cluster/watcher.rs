@@ -1,5 +1,6 @@
 //! Connectors, Grants and operator-owned Services by watch → what the Manager is told.
 
+use super::credentials::Credentials;
 use super::kept::{Kept, key};
 use super::tokens::Tokens;
 use crate::catalog::{ResourceKey, Resources};
@@ -31,6 +32,7 @@ pub(super) struct Watcher {
     grants: Kept<Grant>,
     services: Kept<Service>,
     tokens: Tokens,
+    credentials: Credentials,
     placements: HashMap<ResourceKey, Placement>,
 }
 
@@ -60,6 +62,7 @@ impl Watcher {
     ) -> Self {
         Self {
             tokens: Tokens::new(client.clone(), events.clone()),
+            credentials: Credentials::new(client.clone(), events.clone()),
             client,
             namespaces,
             events,
@@ -128,6 +131,9 @@ impl Watcher {
             self.placements.clone_from(&placements);
             self.events.send(Told::Placements(placements)).await?;
         }
+        let secret = |connector: &Connector| connector.spec.auth.as_ref()?.secret_name().map(str::to_owned);
+        let wanted = self.connectors.iter().filter_map(|(key, connector)| Some((key.clone(), secret(connector)?)));
+        self.credentials.read(wanted.collect()).await;
         let connectors: Vec<Arc<Connector>> =
             self.connectors.iter().map(|(_, connector)| Arc::clone(connector)).collect();
         self.published.send_replace(connectors.clone());

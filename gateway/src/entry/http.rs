@@ -95,7 +95,7 @@ async fn managed(
     }
 }
 
-type Answer = http::Response<hyper::body::Incoming>;
+type Answer = http::Response<crate::pipeline::upstream::link::Cleaned>;
 
 /// Sends the request. Once: only where nothing can have been sent, and nothing that a body would be lost for, is a
 /// kept connection that was just closed replaced by a new one.

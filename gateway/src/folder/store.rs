@@ -90,7 +90,10 @@ impl FolderStore {
     fn take_over(&self) -> Result<(), String> {
         let mut folder = load(&self.path).map_err(|error| error.to_string())?;
         (self.prepare)(&mut folder)?;
-        self.given.send_modify(|given| given.resources = folder.resources);
+        self.given.send_modify(|given| {
+            given.resources = folder.resources;
+            given.secrets = folder.secrets;
+        });
         Ok(())
     }
 
@@ -175,7 +178,8 @@ mod tests {
         "# by hand\napiVersion: aperium.dev/v1alpha1\nkind: Grant\nmetadata: {name: ours}\nspec: {subjects: ['*']}\n";
 
     fn store(folder: &Path) -> FolderStore {
-        let given = Given { resources: load(folder).unwrap().resources, services: HashMap::new() };
+        let loaded = load(folder).unwrap();
+        let given = Given { resources: loaded.resources, secrets: loaded.secrets, services: HashMap::new() };
         FolderStore::new(folder, given, Box::new(|_| Ok(())))
     }
 

@@ -1,53 +1,64 @@
 //! What the gateway adds so that the upstream lets it in: inserted last, after everything that came from the caller
-//! was left behind.
+//! was left behind; and taken out of what comes back, should the upstream repeat it.
+//!
+//! ```text
+//! Auth (Catalog), values (Secret) ──material──► Injection ─────────────► header or query of the request
+//!                                 └──────────► Tokens ──token endpoint──► Injection
+//! answer ──mask──► the same answer without the credential
+//! ```
 
-use aperium_platform::bearer::TokenSource;
-use arc_swap::ArcSwapOption;
-use http::{HeaderMap, HeaderValue, header};
-use secrecy::ExposeSecret as _;
+use http::{HeaderMap, StatusCode, Uri};
 use std::sync::Arc;
-use tokio::sync::Notify;
 
-/// The service token is not there (yet).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the service token is not available")]
-pub(crate) struct CredentialMissing;
+mod inject;
+mod mask;
+mod material;
+mod remote;
+mod service;
+mod token;
 
-/// The token of one service. Whoever watches the Secret puts it here; a rotation reaches the next request.
-#[derive(Debug, Default)]
-pub(crate) struct ServiceToken {
-    source: ArcSwapOption<TokenSource>,
-    refused: Notify,
+pub(crate) use mask::Masked;
+pub(crate) use remote::{Condition, Remote};
+pub(crate) use service::ServiceToken;
+pub(crate) use token::TokenError;
+
+use mask::Mask;
+
+/// Why a request must not be sent: the credential that belongs to it is not there.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum CredentialError {
+    /// The token of a managed service is not there (yet).
+    #[error("its service token is not available")]
+    ServiceToken,
+    /// The Secret of a remote connector cannot be used.
+    #[error("its credential is not available: {0}")]
+    Unresolved(#[from] crate::secrets::Unresolved),
+    /// The token endpoint gave no token.
+    #[error("it got no access token: {0}")]
+    Token(#[from] Arc<TokenError>),
+    /// The credential does not fit into the request's URL.
+    #[error("its URL cannot carry the credential")]
+    Url,
 }
 
-impl ServiceToken {
-    /// A token that is there from the start.
-    pub(crate) fn of(source: TokenSource) -> Arc<Self> {
-        let token = Self::default();
-        token.replace(Some(source));
-        Arc::new(token)
+impl CredentialError {
+    /// The reason for conditions and metric labels.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::ServiceToken => "TokenMissing",
+            Self::Unresolved(why) => why.reason,
+            Self::Token(error) => error.reason(),
+            Self::Url => "InvalidUrl",
+        }
     }
 
-    /// Puts another token in its place; `None` when there is none any more.
-    pub(crate) fn replace(&self, source: Option<TokenSource>) {
-        self.source.store(source.map(Arc::new));
-    }
-
-    /// The service has refused the token: whoever watches it should look again.
-    pub(crate) fn refused(&self) {
-        self.refused.notify_one();
-    }
-
-    /// Waits until the service has refused the token.
-    pub(crate) async fn until_refused(&self) {
-        self.refused.notified().await;
-    }
-
-    fn header(&self) -> Option<HeaderValue> {
-        let token = self.source.load().as_ref()?.current()?;
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+    /// What a caller may read: neither the Secret's name nor the token endpoint.
+    pub(crate) fn outside(&self) -> &'static str {
+        match self {
+            Self::ServiceToken => "its service token is not available",
+            Self::Token(_) => "its credential could not be obtained",
+            Self::Unresolved(_) | Self::Url => "its credential is not available",
+        }
     }
 }
 
@@ -58,45 +69,75 @@ pub(crate) enum Credential {
     Nothing,
     /// The token of a managed service.
     Service(Arc<ServiceToken>),
+    /// The shared credential of a remote connector.
+    Remote(Arc<Remote>),
+}
+
+/// What was inserted into one request, for its answer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Inserted {
+    mask: Option<Arc<Mask>>,
+    token: Option<Arc<token::Token>>,
 }
 
 impl Credential {
-    /// Inserts it.
+    /// Inserts it into the headers or the query; whatever of that name was there is replaced. Client credentials may
+    /// have to be fetched first: once for all who wait, within 10 s.
     ///
     /// # Errors
-    /// [`CredentialMissing`]: the request must not be sent without.
-    pub(crate) fn insert(&self, headers: &mut HeaderMap) -> Result<(), CredentialMissing> {
+    /// [`CredentialError`]: the request must not be sent without.
+    pub(crate) async fn insert(&self, headers: &mut HeaderMap, uri: &mut Uri) -> Result<Inserted, CredentialError> {
         match self {
-            Self::Nothing => {}
-            Self::Service(token) => {
-                headers.insert(header::AUTHORIZATION, token.header().ok_or(CredentialMissing)?);
-            }
+            Self::Nothing => Ok(Inserted::default()),
+            Self::Service(token) => token.insert(headers).map(|()| Inserted::default()),
+            Self::Remote(remote) => remote.insert(headers, uri).await,
         }
-        Ok(())
     }
 
-    /// The upstream has refused it.
-    pub(crate) fn refused(&self) {
-        if let Self::Service(token) = self {
-            token.refused();
+    /// The upstream has answered a request that carried it: 401 and 403 say that it was refused. The request is not
+    /// repeated; a token is fetched anew, and a Secret read again, for the next one.
+    pub(crate) fn answered(&self, inserted: &Inserted, status: StatusCode) {
+        match (self, status) {
+            (Self::Service(token), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => token.refused(),
+            (Self::Remote(remote), StatusCode::UNAUTHORIZED) => remote.refused(inserted),
+            _ => {}
         }
+    }
+
+    /// The shared credential of a remote connector, for its status.
+    pub(crate) fn remote(&self) -> Option<&Arc<Remote>> {
+        if let Self::Remote(remote) = self { Some(remote) } else { None }
+    }
+}
+
+impl Inserted {
+    /// The answer without what was inserted: headers that repeat it are left out, in the body it is masked.
+    pub(crate) fn clean<B>(&self, response: http::Response<B>) -> http::Response<Masked<B>> {
+        let (mut parts, body) = response.into_parts();
+        if let Some(mask) = &self.mask {
+            mask.strip(&mut parts.headers);
+        }
+        http::Response::from_parts(parts, Masked::new(body, self.mask.clone()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aperium_platform::bearer::TokenSource;
+    use http::header;
     use secrecy::SecretString;
 
-    #[test]
-    fn the_first_line_is_presented_and_never_shown() {
+    #[tokio::test]
+    async fn the_first_line_is_presented_and_never_shown() {
         let token = ServiceToken::of(TokenSource::fixed(SecretString::from("new-token\nold-token")));
         let credential = Credential::Service(Arc::clone(&token));
-        let mut headers = HeaderMap::new();
-        credential.insert(&mut headers).unwrap();
+        let (mut headers, mut uri) = (HeaderMap::new(), Uri::from_static("/mcp"));
+        credential.insert(&mut headers, &mut uri).await.unwrap();
         assert_eq!(headers[header::AUTHORIZATION], "Bearer new-token");
         assert!(!format!("{headers:?}{credential:?}").contains("new-token"));
         token.replace(None);
-        assert_eq!(credential.insert(&mut headers), Err(CredentialMissing));
+        let missing = credential.insert(&mut headers, &mut uri).await.unwrap_err();
+        assert_eq!(missing.reason(), "TokenMissing");
     }
 }

@@ -7,6 +7,7 @@
 
 use crate::changes::signals::Signals;
 use crate::era::{self, Era};
+use crate::pipeline::credential::CredentialError;
 use aperium_platform::egress::EgressError;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
@@ -38,9 +39,9 @@ pub(crate) enum UpstreamError {
     /// Nothing is deployed.
     #[error("{0}")]
     Absent(String),
-    /// The service token is not available.
-    #[error("its service token is not available")]
-    Credential,
+    /// The credential that belongs to the request is not there.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// No connection, or the exchange broke.
     #[error(transparent)]
     Egress(#[from] EgressError),
@@ -75,7 +76,7 @@ impl UpstreamError {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Absent(_) => "NotDeployed",
-            Self::Credential => "TokenMissing",
+            Self::Credential(error) => error.reason(),
             Self::Egress(error) => error.reason(),
             Self::Refused(_) => "AuthFailed",
             Self::Status(_) => "UpstreamError",
@@ -100,6 +101,7 @@ impl UpstreamError {
             Self::Egress(EgressError::Timeout { .. }) => "no answer in time".to_owned(),
             Self::Egress(EgressError::Send { .. }) => "connection lost".to_owned(),
             Self::Egress(error) => error.reason().to_owned(),
+            Self::Credential(error) => error.outside().to_owned(),
             Self::Absent(_) => "not deployed".to_owned(),
             other => other.to_string(),
         }
@@ -109,7 +111,7 @@ impl UpstreamError {
     pub(crate) fn before_send(&self) -> bool {
         match self {
             Self::Egress(error) => error.before_send(),
-            Self::Absent(_) | Self::Credential | Self::Busy => true,
+            Self::Absent(_) | Self::Credential(_) | Self::Busy => true,
             _ => false,
         }
     }
@@ -302,7 +304,6 @@ impl Upstream {
         };
         match (response.status(), &**session) {
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
-                self.link.refused();
                 Err(UpstreamError::Refused(response.status().as_u16()))
             }
             (StatusCode::NOT_FOUND, Session::Legacy { id: Some(_), .. }) => {

@@ -56,6 +56,7 @@ pub(crate) fn entry(http: bool, meter: Meter) -> Option<Entry> {
         listing.lists.of_mut(Kind::Tools).extend(serde_json::from_str(LIST_CONNECTORS_DEFINITION).ok());
     }
     Some(Entry {
+        credential: crate::pipeline::credential::Credential::Nothing,
         offers: Arc::new(Offers::build(&config, &listing)),
         upstream: Upstream::new(Link::Absent("it is built in".to_owned()), Limits { max_answer: 0, max_tools: 0 }),
         health: Health::Registered,

@@ -3,6 +3,7 @@ use crate::discovery::list::Listing;
 use crate::discovery::pulse::Pulse;
 use crate::fixtures;
 use crate::metrics::Metrics;
+use crate::pipeline::credential::Credential;
 use crate::pipeline::upstream::link::Link;
 use crate::pipeline::upstream::{Limits, Upstream};
 use crate::snapshot::{Kind, Offers};
@@ -21,6 +22,7 @@ fn entry(health: Health, definitions: &[&str]) -> Entry {
     let config = fixtures::remote("odoo");
     Entry {
         upstream: Upstream::new(Link::Absent(String::new()), Limits { max_answer: 1, max_tools: 1 }),
+        credential: Credential::Nothing,
         offers: Arc::new(Offers::build(&config, &listing)),
         meter: Metrics::new().meter("odoo"),
         pulse: Pulse::new(),

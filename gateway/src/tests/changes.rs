@@ -14,11 +14,12 @@ const ADMINS: &str = "apiVersion: aperium.dev/v1alpha1\nkind: Grant\nmetadata: {
 /// A gateway over a folder in which `agent` is admin.
 async fn gateway(path: &std::path::Path) -> Gateway {
     std::fs::write(path.join("admins.yaml"), ADMINS).unwrap();
-    let given = Given { resources: folder::load(path).unwrap().resources, services: HashMap::new() };
+    let loaded = folder::load(path).unwrap();
+    let given = Given { resources: loaded.resources, secrets: loaded.secrets, services: HashMap::new() };
     let store = Arc::new(FolderStore::new(path, given, Box::new(|_| Ok(()))));
     let gateway = Setup { writer: Writer::Folder(Arc::clone(&store)), ..Setup::default() }.start().await;
     let told =
-        crate::run::forward(store.given(), "aperium-system".into(), gateway.events.clone(), gateway.stop.clone());
+        crate::given::forward(store.given(), "aperium-system".into(), gateway.events.clone(), gateway.stop.clone());
     tokio::spawn(told);
     gateway.until(|snapshot| !snapshot.catalog.grants.is_empty()).await;
     gateway

@@ -4,12 +4,13 @@ use crate::access::{Access, Own};
 use crate::app;
 use crate::catalog::{Catalog, ResourceKey, Resources};
 use crate::changes::hub::Hub;
-use crate::discovery::{Event, Events, Manager, Placement};
+use crate::discovery::{Event, Events, Manager, Placement, SecretSeen};
 use crate::metrics::Metrics;
 use crate::pipeline::authn::static_tokens::TokenFiles;
 use crate::pipeline::authn::token_review::Reviewer;
 use crate::pipeline::credential::ServiceToken;
 use crate::registration::{Numbers, Registrations};
+use crate::secrets::Found;
 use crate::session::Sessions;
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -71,6 +72,7 @@ pub(super) struct Setup {
     pub(super) connectors: Vec<Value>,
     pub(super) grants: Vec<Value>,
     pub(super) services: HashMap<ResourceKey, Placement>,
+    pub(super) secrets: Vec<(String, SecretSeen)>,
     pub(super) settings: Settings,
     pub(super) loopback: bool,
     pub(super) reviewer: Option<kube::Client>,
@@ -91,6 +93,7 @@ impl Default for Setup {
             connectors: Vec::new(),
             grants: Vec::new(),
             services: HashMap::new(),
+            secrets: Vec::new(),
             settings,
             loopback: false,
             reviewer: None,
@@ -106,6 +109,12 @@ fn hash(token: &str) -> String {
 
 pub(super) fn connector(name: &str, spec: &Value) -> Value {
     json!({ "apiVersion": "aperium.dev/v1alpha1", "kind": "Connector", "metadata": { "name": name, "namespace": "aperium-system" }, "spec": spec })
+}
+
+/// A Secret that may be used.
+pub(super) fn secret(values: &[(&str, &str)]) -> SecretSeen {
+    let values = values.iter().map(|(key, value)| ((*key).to_owned(), SecretString::from((*value).to_owned())));
+    SecretSeen { secret: "s".into(), found: Found::Values(Arc::new(values.collect())), reader: Arc::default() }
 }
 
 impl Setup {
@@ -138,6 +147,12 @@ impl Setup {
         let key = ResourceKey { namespace: "aperium-system".into(), name: name.into() };
         let token = ServiceToken::of(TokenSource::fixed(SecretString::from(token.to_owned())));
         self.services.insert(key, Placement { endpoint: ClusterEndpoint::local(address).unwrap(), token });
+        self
+    }
+
+    /// What the Secret `s` says for a Connector.
+    pub(super) fn secret(mut self, connector: &str, values: &[(&str, &str)]) -> Self {
+        self.secrets.push((connector.to_owned(), secret(values)));
         self
     }
 
@@ -182,6 +197,9 @@ impl Setup {
         let gateway =
             Gateway { router: app::public(&state), admin: app::admin(&state), state, events, snapshots, stop };
         gateway.tell(Event::Placements(self.services)).await;
+        for (connector, seen) in self.secrets {
+            gateway.secret(&connector, seen).await;
+        }
         gateway.resources(&self.connectors, &self.grants).await;
         gateway
             .until(|snapshot| {
@@ -198,6 +216,11 @@ impl Setup {
 impl Gateway {
     pub(super) async fn tell(&self, event: Event) {
         self.events.send(event).await.unwrap();
+    }
+
+    pub(super) async fn secret(&self, connector: &str, seen: SecretSeen) {
+        let key = ResourceKey { namespace: "aperium-system".into(), name: connector.into() };
+        self.tell(Event::Secret(key, Some(seen))).await;
     }
 
     pub(super) async fn resources(&self, connectors: &[Value], grants: &[Value]) {

@@ -2,9 +2,9 @@
 
 use super::UpstreamError;
 use super::legacy_sse::Answers;
+use super::link::Cleaned;
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use hyper::body::Incoming;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 #[derive(Debug)]
 pub(crate) enum UpstreamBody {
     /// The response to the request itself.
-    Http(Incoming),
+    Http(Cleaned),
     /// What came for it on the one stream of the older transport.
     Stream(Answers),
 }

@@ -6,7 +6,7 @@
 //! its result: the outcome is unknown, nothing is sent again.
 
 use super::body::UpstreamBody;
-use super::link::{Link, SameOrigin};
+use super::link::{Cleaned, Link, SameOrigin};
 use super::sse::{SseReader, write_event};
 use super::{UpstreamError, resume};
 use crate::changes::notice::Notice;
@@ -15,7 +15,6 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -150,7 +149,7 @@ fn request_id(body: &[u8]) -> Option<u64> {
 }
 
 /// The body of an accepted POST says nothing; read, so that the connection can be used again.
-async fn drain(body: Incoming) {
+async fn drain(body: Cleaned) {
     const MAX: usize = 64 * 1024;
     let _ = tokio::time::timeout(ASIDE_TIME, Limited::new(body, MAX).collect()).await;
 }

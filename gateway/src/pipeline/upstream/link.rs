@@ -2,12 +2,15 @@
 //! one. The credential goes in here, last.
 
 use super::UpstreamError;
-use crate::pipeline::credential::Credential;
+use crate::pipeline::credential::{Credential, Masked};
 use aperium_platform::egress::{ClusterClient, ClusterEndpoint, EgressError, ExternalClient};
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use url::Url;
+
+/// The body of an answer, without the credential that its request carried.
+pub(crate) type Cleaned = Masked<Incoming>;
 
 /// Where an upstream is.
 #[derive(Debug, Clone)]
@@ -49,25 +52,30 @@ impl Link {
         to: Option<&SameOrigin>,
         headers: HeaderMap,
         body: Vec<u8>,
-    ) -> Result<Response<Incoming>, UpstreamError> {
-        let uri = match (self, to) {
+    ) -> Result<Response<Cleaned>, UpstreamError> {
+        let mut uri = match (self, to) {
             (_, Some(SameOrigin(uri))) => uri.clone(),
             (Self::Url { uri, .. }, None) => uri.clone(),
             _ => Uri::from_static("/mcp"),
         };
         let mut request = Request::new(Body::from(body));
         *request.method_mut() = method;
-        *request.uri_mut() = uri;
         *request.headers_mut() = headers;
+        let credential = self.credential()?;
+        let inserted = credential.insert(request.headers_mut(), &mut uri).await?;
+        *request.uri_mut() = uri;
+        let response = match self {
+            Self::Service { client, endpoint, .. } => client.send(endpoint, request).await?,
+            Self::Url { client, .. } => client.as_ref().map_err(Clone::clone)?.send(request).await?,
+            Self::Absent(why) => return Err(UpstreamError::Absent(why.clone())),
+        };
+        credential.answered(&inserted, response.status());
+        Ok(inserted.clean(response))
+    }
+
+    fn credential(&self) -> Result<&Credential, UpstreamError> {
         match self {
-            Self::Service { client, endpoint, credential } => {
-                credential.insert(request.headers_mut()).map_err(|_| UpstreamError::Credential)?;
-                Ok(client.send(endpoint, request).await?)
-            }
-            Self::Url { client, credential, .. } => {
-                credential.insert(request.headers_mut()).map_err(|_| UpstreamError::Credential)?;
-                Ok(client.as_ref().map_err(Clone::clone)?.send(request).await?)
-            }
+            Self::Service { credential, .. } | Self::Url { credential, .. } => Ok(credential),
             Self::Absent(why) => Err(UpstreamError::Absent(why.clone())),
         }
     }
@@ -88,13 +96,6 @@ impl Link {
         url.set_fragment(None);
         let uri = url.as_str().parse().map_err(|_| UpstreamError::Protocol("it names an endpoint that is no URL"))?;
         Ok(SameOrigin(uri))
-    }
-
-    /// The upstream has refused the credential.
-    pub(crate) fn refused(&self) {
-        if let Self::Service { credential, .. } | Self::Url { credential, .. } = self {
-            credential.refused();
-        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! Nothing is sent a second time: a GET asks for what is still to come.
 
 use super::body::UpstreamBody;
-use super::link::Link;
+use super::link::{Cleaned, Link};
 use super::sse::SseReader;
 use super::{Session, UpstreamError};
 use futures::FutureExt as _;
@@ -99,17 +99,11 @@ async fn take_up(again: Again, last_id: HeaderValue, pause: Duration) -> Result<
 ///
 /// # Errors
 /// What the link says, [`UpstreamError::Refused`], and [`UpstreamError::Status`] for a server in trouble.
-pub(crate) async fn stream(
-    link: &Link,
-    mut headers: HeaderMap,
-) -> Result<Option<Response<hyper::body::Incoming>>, UpstreamError> {
+pub(crate) async fn stream(link: &Link, mut headers: HeaderMap) -> Result<Option<Response<Cleaned>>, UpstreamError> {
     headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
     let response = link.send(Method::GET, None, headers, Vec::new()).await?;
     match response.status().as_u16() {
-        status @ (401 | 403) => {
-            link.refused();
-            Err(UpstreamError::Refused(status))
-        }
+        status @ (401 | 403) => Err(UpstreamError::Refused(status)),
         status @ (429 | 500..) => Err(UpstreamError::Status(status)),
         200 if is_event_stream(response.headers()) => Ok(Some(response)),
         _ => Ok(None),
