@@ -119,7 +119,8 @@ pub struct Limits {
     pub max_response_bytes: usize,
     /// Connections of one listener; more wait in the kernel's queue. Default 4096.
     pub max_connections: usize,
-    /// Tools of one upstream; more are not listed. Default 10000.
+    /// Entries of one list of an upstream (tools, prompts, resources, templates); a longer list is not taken. Default
+    /// 10000.
     pub max_tools: usize,
     /// Streams of changes that are open at a time; one more is 429. Default 4096.
     pub max_subscriptions: usize,

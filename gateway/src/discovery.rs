@@ -406,7 +406,9 @@ impl Manager {
         let id = slot.config.id.as_str();
         match polled.outcome {
             Ok(listing) => {
-                slot.offers = Arc::new(Offers::build(&slot.config, &listing));
+                let offers = Offers::build(&slot.config, &listing);
+                offers.log_changes(&slot.offers, id);
+                slot.offers = Arc::new(offers);
                 slot.listing = listing;
                 slot.health = Health::Registered;
                 let tools = slot.offers.of(Kind::Tools);

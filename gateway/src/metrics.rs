@@ -121,7 +121,7 @@ impl Metrics {
         registry.register("requests", "MCP messages by method and outcome", requests.clone());
         registry.register_with_unit(
             "call_duration",
-            "Tool calls, from request to last byte",
+            "Requests that were passed on, from request to last byte",
             Unit::Seconds,
             calls.clone(),
         );

@@ -111,7 +111,11 @@ fn discovered(entry: &Entry) -> Said {
 }
 
 fn registered(entry: &Entry) -> (Verdict, &'static str, String) {
-    let listed = format!("{} tools are listed", entry.tools().len());
+    let mut listed = format!("{} tools are listed", entry.tools().len());
+    if !entry.tools().malformed.is_empty() {
+        let left_out = entry.tools().malformed.iter().take(16).map(|(name, why)| format!("{name} ({why})"));
+        listed = format!("{listed}; left out: {}", left_out.collect::<Vec<_>>().join(", "));
+    }
     let count = entry.offers.quarantined().count();
     if count == 0 {
         return (Verdict::True, "Discovered", listed);

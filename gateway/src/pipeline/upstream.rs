@@ -186,7 +186,7 @@ pub(crate) struct Along {
 pub(crate) struct Limits {
     /// Bytes of one answer or event.
     pub(crate) max_answer: usize,
-    /// Tools of one list.
+    /// Entries of one list.
     pub(crate) max_tools: usize,
 }
 

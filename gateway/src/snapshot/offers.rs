@@ -1,7 +1,7 @@
 //! All that one upstream offers: a set of each kind, and what it says of itself.
 
 use super::kind::{Kind, PerKind};
-use super::set::Set;
+use super::set::{Item, Set};
 use crate::catalog::ConnectorConfig;
 use crate::discovery::list::Listing;
 use crate::pipeline::upstream::about::About;
@@ -41,6 +41,24 @@ impl Offers {
         })
     }
 
+    /// Tells the log what differs from before: a definition that changes after somebody has looked at it is how tools
+    /// are turned against their callers.
+    pub(crate) fn log_changes(&self, before: &Self, connector: &str) {
+        for kind in Kind::ALL {
+            let (now, then) = (self.of(kind), before.of(kind));
+            if then.digest.is_empty() || then.digest == now.digest {
+                continue;
+            }
+            let added = named(now.iter().filter(|item| then.get(&item.name).is_none()));
+            let removed = named(then.iter().filter(|item| now.get(&item.name).is_none()));
+            let changed = named(
+                now.iter().filter(|item| then.get(&item.name).is_some_and(|old| old.definition != item.definition)),
+            );
+            let (kind, digest) = (kind.noun(), &now.digest);
+            tracing::info!(connector, kind, added, removed, changed, digest, "what is offered has changed");
+        }
+    }
+
     /// Tells the log what was left out, and why.
     pub(crate) fn warn(&self, connector: &str) {
         for (kind, name, hash) in self.quarantined() {
@@ -51,4 +69,11 @@ impl Offers {
             tracing::warn!(connector, tool, why, "tool is left out");
         }
     }
+}
+
+/// How many there are, and the first of their names.
+fn named<'i>(items: impl Iterator<Item = &'i Item>) -> String {
+    let names: Vec<&str> = items.map(|item| &*item.name).collect();
+    let first = names.get(..names.len().min(16)).unwrap_or_default().join(", ");
+    if names.is_empty() { "0".to_owned() } else { format!("{}: {first}", names.len()) }
 }

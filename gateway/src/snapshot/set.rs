@@ -150,6 +150,11 @@ impl Set {
         self.by_name.get(name).copied()
     }
 
+    /// The one of this own name.
+    pub(crate) fn get(&self, name: &str) -> Option<&Item> {
+        self.at(self.position(name)?)
+    }
+
     /// Whether the upstream offers it and the gateway does not.
     pub(crate) fn withholds(&self, name: &str) -> bool {
         self.withheld.contains(name)
@@ -237,10 +242,22 @@ pub(super) fn is_hostile_text(text: &str) -> bool {
         || text.bytes().any(|b| b.is_ascii_control() && is_hostile(b.into()))
 }
 
-/// Control, tag and bidirectional-override characters. Line ends and tabs are ordinary in descriptions.
+/// Control, tag and bidirectional-override characters, and those that take no room and join nothing: each hides text
+/// from a reader that a model sees. Line ends and tabs are ordinary in descriptions; joiners belong to scripts and emoji.
 fn is_hostile(c: char) -> bool {
     (c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{e0000}'..='\u{e007f}')
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{200b}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use aperium_core::capability::Category;
 use aperium_core::grant::{GrantRule, NoGrant, Role};
 use bytes::Bytes;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// An authenticated caller with the key of everything that grants can ask about it.
@@ -47,11 +47,15 @@ pub(super) struct Views(RwLock<Known>);
 struct Known {
     by_caller: HashMap<Box<str>, Option<Arc<View>>>,
     by_grants: HashMap<Box<[u32]>, Arc<Decisions>>,
+    /// Bytes of all lists that are kept.
+    kept: Arc<AtomicUsize>,
 }
 
 /// More than these, and they are worked out anew: bounds on memory, not tuning knobs.
 const MAX_CALLERS: usize = 16_384;
 const MAX_DECISIONS: usize = 1024;
+/// Lists beyond these bytes are joined anew for each request: callers who all differ must not fill the memory.
+const MAX_KEPT: usize = 64 * 1024 * 1024;
 
 impl Views {
     pub(super) fn of(
@@ -73,8 +77,9 @@ impl Views {
         // Whoever is at the machine administers the gateway, even while no Grant names it.
         let known_to_us = !matching.is_empty() || identity.caller.principal == Principal::Loopback;
         let view = known_to_us.then(|| {
-            let fresh = || Arc::new(Decisions::new(&matching, grants, connectors));
-            let decisions = Arc::clone(known.by_grants.entry(matching.clone()).or_insert_with(fresh));
+            let Known { by_grants, kept, .. } = &mut *known;
+            let fresh = || Arc::new(Decisions::new(&matching, grants, connectors, kept));
+            let decisions = Arc::clone(by_grants.entry(matching.clone()).or_insert_with(fresh));
             Arc::new(View { identity: Arc::clone(identity), decisions })
         });
         known.by_caller.insert(identity.key.clone(), view.clone());
@@ -100,6 +105,7 @@ struct Decisions {
     /// Per kind: what the aggregate lists.
     aggregate: PerKind<OnceLock<Bytes>>,
     instructions: OnceLock<Arc<str>>,
+    kept: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -119,14 +125,28 @@ const DENIED: u32 = 1;
 const ALLOWED: u32 = 2;
 
 impl Decisions {
-    fn new(matching: &[u32], grants: &Arc<[GrantRule]>, connectors: usize) -> Self {
+    fn new(matching: &[u32], grants: &Arc<[GrantRule]>, connectors: usize, kept: &Arc<AtomicUsize>) -> Self {
         Self {
             grants: Arc::clone(grants),
             matching: matching.into(),
             connectors: std::iter::repeat_with(ConnectorView::default).take(connectors).collect(),
             aggregate: PerKind::default(),
             instructions: OnceLock::new(),
+            kept: Arc::clone(kept),
         }
+    }
+
+    /// The list of a cell, joined where it is not kept, and kept where there is room.
+    fn list(&self, cell: &OnceLock<Bytes>, join: impl FnOnce() -> Bytes) -> Bytes {
+        if let Some(list) = cell.get() {
+            return list.clone();
+        }
+        let list = join();
+        let before = self.kept.fetch_add(list.len(), Ordering::Relaxed);
+        if before + list.len() > MAX_KEPT || cell.set(list.clone()).is_err() {
+            self.kept.fetch_sub(list.len(), Ordering::Relaxed);
+        }
+        list
     }
 }
 
@@ -227,11 +247,11 @@ impl View {
         match only {
             Some(position) => {
                 let Some(view) = self.decisions.connectors.get(position) else { return Bytes::new() };
-                view.list.of(kind).get_or_init(|| self.join(snapshot, kind, &[position], false)).clone()
+                self.decisions.list(view.list.of(kind), || self.join(snapshot, kind, &[position], false))
             }
             None => {
                 let join = || self.join(snapshot, kind, &snapshot.positions().collect::<Vec<_>>(), true);
-                self.decisions.aggregate.of(kind).get_or_init(join).clone()
+                self.decisions.list(self.decisions.aggregate.of(kind), join)
             }
         }
     }
@@ -264,5 +284,25 @@ impl View {
             }
         }
         out.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_kept_only_while_there_is_room() {
+        let kept = Arc::new(AtomicUsize::new(0));
+        let decisions = Decisions::new(&[], &Arc::from([]), 0, &kept);
+        let (small, large) = (OnceLock::new(), OnceLock::new());
+        assert_eq!(decisions.list(&small, || Bytes::from_static(b"list")), "list");
+        assert_eq!(decisions.list(&small, || unreachable!("it is kept")), "list");
+        let joined = || Bytes::from(vec![b'x'; MAX_KEPT]);
+        for _ in 0..2 {
+            assert_eq!(decisions.list(&large, joined).len(), MAX_KEPT);
+        }
+        assert!(large.get().is_none());
+        assert_eq!(kept.load(Ordering::Relaxed), 4);
     }
 }

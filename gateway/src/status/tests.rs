@@ -109,3 +109,11 @@ fn a_status_is_written_only_when_it_says_something_new() {
     let more = of(&connector, Some(&entry(Health::Registered, &[r#"{"name":"a"}"#])), None, &at(99));
     assert!(differs(connector.status.as_ref(), &more));
 }
+
+#[test]
+fn what_is_left_out_is_said_with_its_reason() {
+    let bad = r#"{"name":"bad","inputSchema":{"properties":{"a":{"type":"number","x-mcp-header":"A"}}}}"#;
+    let status = of(&connector(&json!({})), Some(&entry(Health::Registered, &[bad])), None, &at(1));
+    let message = &status.conditions[1].message;
+    assert!(message.starts_with("0 tools are listed; left out: bad (x-mcp-header"), "{message}");
+}

@@ -221,3 +221,43 @@ async fn an_upstream_that_is_gone_is_an_error_for_what_is_no_tool() {
     );
     assert!(answer["error"]["message"].as_str().unwrap().starts_with("connector odoo is unavailable ("), "{answer}");
 }
+
+#[tokio::test]
+async fn a_uri_that_no_header_can_hold_is_wrapped_in_both_directions() {
+    use base64::Engine as _;
+    let fake = Offering::new(Era::Stateless).start().await;
+    let gateway = gateway(&fake, &["**"]).await;
+    let wrapped = |text: &str| format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(text));
+    let mut request = stateless_post("/v1/mcp", "resources/read", &json!({ "uri": "odoo-file:///ü" }));
+    request.headers_mut().insert("mcp-name", wrapped("odoo-file:///ü").parse().unwrap());
+    assert_eq!(gateway.send(request).await.json()["result"]["echo"]["uri"], "file:///ü");
+    assert_eq!(fake.last("resources/read").headers["mcp-name"], wrapped("file:///ü").as_str());
+    let mut other = stateless_post("/v1/mcp", "resources/read", &json!({ "uri": "odoo-file:///ü" }));
+    other.headers_mut().insert("mcp-name", wrapped("odoo-file:///u").parse().unwrap());
+    assert_eq!(gateway.send(other).await.code(), -32020);
+}
+
+#[tokio::test]
+async fn a_list_that_changes_says_so_in_the_digest_of_its_kind_alone() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let changed = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&changed);
+    let fake = Fake::start(move |seen: Seen| {
+        let prompts = if now.load(Ordering::SeqCst) { r#"{"prompts":[{"name":"new"}]}"# } else { r#"{"prompts":[]}"# };
+        let offering = Offering::new(Era::Stateless).with("prompts/list", prompts);
+        async move { offering.answer(&seen) }
+    })
+    .await;
+    let gateway = gateway(&fake, &["**"]).await;
+    let digests = || {
+        let snapshot = gateway.state.snapshot.load_full();
+        Kind::ALL.map(|kind| snapshot.connectors()[0].offers.of(kind).digest.clone())
+    };
+    let before = digests();
+    changed.store(true, Ordering::SeqCst);
+    gateway.until(|snapshot| snapshot.exposed(Kind::Prompts, "odoo_new").is_some()).await;
+    let after = digests();
+    let differ: Vec<bool> = before.iter().zip(&after).map(|(before, after)| before != after).collect();
+    assert_eq!(differ, [false, true, false, false]);
+}

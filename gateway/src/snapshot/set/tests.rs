@@ -43,11 +43,12 @@ fn a_tool_with_hostile_text_is_in_quarantine_until_its_hash_is_accepted() {
         r#"{"name":"bidi","description":"a\u202eb"}"#,
         r#"{"name":"tag","inputSchema":{"properties":{"x\udb40\udc41":{}}}}"#,
         r#"{"name":"esc","description":"\u001b[31m"}"#,
+        r#"{"name":"zero","title":"a\u200bb\ufeff"}"#,
         r#"{"name":"fine","description":"two\nlines, ünïcode, 👩‍💻"}"#,
     ];
     let set = Set::build(&config, Kind::Tools, &definitions(&texts));
     assert_eq!(set.iter().map(|tool| &*tool.name).collect::<Vec<_>>(), ["fine"]);
-    assert_eq!(set.quarantined.keys().collect::<Vec<_>>(), ["bidi", "esc", "tag"]);
+    assert_eq!(set.quarantined.keys().collect::<Vec<_>>(), ["bidi", "esc", "tag", "zero"]);
     config.accepted_hashes.insert(set.quarantined["bidi"].clone());
     assert_eq!(Set::build(&config, Kind::Tools, &definitions(&texts)).len(), 2);
 }
@@ -59,4 +60,41 @@ fn the_digest_changes_with_a_definition_and_not_with_the_order() {
     let (a, b) = (r#"{"name":"a"}"#, r#"{"name":"b"}"#);
     assert_eq!(digest(&[a, b]), digest(&[b, a]));
     assert_ne!(digest(&[a, b]), digest(&[a, r#"{"name":"b","x":1}"#]));
+}
+
+#[test]
+fn uris_are_exposed_in_definitions_and_an_interface_keeps_its_scheme() {
+    let config = fixtures::remote("odoo");
+    let one = |kind, text: &str| {
+        let set = Set::build(&config, kind, &definitions(&[text]));
+        let item = set.at(0).unwrap();
+        (item.exposed.to_string(), item.exposed_definition.to_string())
+    };
+    let (exposed, definition) = one(Kind::Resources, r#"{"name":"uri", "uri":"ui:\/\/app/a" ,"size":99999999999999999999}"#);
+    assert_eq!(exposed, "ui://odoo-app/a");
+    assert_eq!(definition, r#"{"name":"uri", "uri":"ui://odoo-app/a" ,"size":99999999999999999999}"#);
+    let tool = r#"{"name":"t","_meta":{"ui/resourceUri":"ui://b","ui":{"x":1,"resourceUri":"ui://a"}}}"#;
+    let expected =
+        r#"{"name":"odoo_t","_meta":{"ui/resourceUri":"ui://odoo-b","ui":{"x":1,"resourceUri":"ui://odoo-a"}}}"#;
+    assert_eq!(one(Kind::Tools, tool).1, expected);
+}
+
+#[test]
+fn what_is_withheld_is_remembered() {
+    let config = fixtures::remote("odoo");
+    let texts = [r#"{"uri":"a://bad","name":"\u202e"}"#, r#"{"uri":"a://good","name":"n"}"#];
+    let set = Set::build(&config, Kind::Resources, &definitions(&texts));
+    assert!(set.withholds("a://bad") && !set.withholds("a://good") && !set.withholds("a://unknown"));
+}
+
+#[test]
+fn a_tool_whose_header_annotations_break_the_rules_is_left_out_and_the_others_stay() {
+    let texts = [
+        r#"{"name":"bad","inputSchema":{"properties":{"a":{"type":"number","x-mcp-header":"A"}}}}"#,
+        r#"{"name":"good","inputSchema":{"properties":{"a":{"type":"string","x-mcp-header":"A"}}}}"#,
+    ];
+    let set = Set::build(&fixtures::remote("odoo"), Kind::Tools, &definitions(&texts));
+    assert_eq!(set.iter().map(|tool| &*tool.name).collect::<Vec<_>>(), ["good"]);
+    assert!(!set.at(0).unwrap().mirrored().unwrap().is_empty());
+    assert_eq!(set.malformed.keys().collect::<Vec<_>>(), ["bad"]);
 }

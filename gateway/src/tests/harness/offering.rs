@@ -60,7 +60,8 @@ impl Offering {
         .await
     }
 
-    fn answer(&self, seen: &Seen) -> Response {
+    /// Answers one request.
+    pub(in crate::tests) fn answer(&self, seen: &Seen) -> Response {
         let message = seen.json();
         let method = message["method"].as_str().unwrap();
         let (capabilities, instructions) = (&self.capabilities, &self.instructions);
