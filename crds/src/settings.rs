@@ -23,6 +23,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Servers that register themselves.
     pub registration: Registration,
+    /// What is told of requests.
+    pub telemetry: Telemetry,
     /// What the operator gives to the pods it makes.
     pub services: Services,
 }
@@ -162,6 +164,20 @@ pub struct Registration {
 impl Default for Registration {
     fn default() -> Self {
         Self { accept: false, allow_hosts: Vec::new(), max_servers: 64, max_per_caller: 8 }
+    }
+}
+
+/// What the gateway tells of requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// One line of the log for every request. Default true.
+    pub access_log: bool,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { access_log: true }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::entry::{api, http, mcp, probes, register};
 use crate::error::Failure;
 use crate::pipeline::{authn, edge};
 use crate::state::State;
+use crate::trail;
 use aperium_platform::{probes as platform_probes, request_id};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -40,6 +41,8 @@ pub(crate) fn public(state: &Arc<State>) -> Router {
         // Load balancers ask by address and have no token.
         .route("/healthz", get(platform_probes::healthz))
         .fallback_service(mcp)
+        // One line for every request, whatever became of it.
+        .layer(from_fn_with_state(Arc::clone(state), trail::follow))
         // First and last: every answer carries the id that the logs carry.
         .layer(from_fn(request_id::request_id))
 }

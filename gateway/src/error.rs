@@ -6,6 +6,7 @@
 
 use crate::entry::http::{self as proxy, ProxyError};
 use crate::raw::RawWriter;
+use crate::trail;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
@@ -158,6 +159,22 @@ impl Failure {
         }
     }
 
+    /// Whether it is the caller who may not: an unknown thing and a denied one are the same failure.
+    fn denies(&self) -> bool {
+        matches!(
+            self,
+            Self::NoRole
+                | Self::NotAdmin
+                | Self::Forbidden(_)
+                | Self::NotFound
+                | Self::UnknownTool(_)
+                | Self::UnknownPrompt(_)
+                | Self::UnknownResource(_)
+                | Self::UnknownTemplate(_)
+                | Self::Proxy(ProxyError::Denied)
+        )
+    }
+
     /// What only the log says.
     pub(crate) fn inside(&self) -> Option<&str> {
         match self {
@@ -260,6 +277,7 @@ impl Failure {
 
     /// The answer. `stateless`: the message came under the stateless protocol.
     pub(crate) fn respond(&self, id: Option<&RawValue>, stateless: bool) -> Response {
+        trail::failed(self.outcome(), self.denies());
         let message = self.to_string();
         let body = match self.code(stateless) {
             None => {
@@ -283,6 +301,7 @@ impl Failure {
 
     /// The answer of `/api`, whoever asks and whatever was asked: `{"error": …, "request_id": …}`.
     pub(crate) fn respond_api(&self, request_id: &str) -> Response {
+        trail::failed(self.outcome(), self.denies());
         let mut writer = RawWriter::object(96);
         writer.text("error", &self.to_string()).text("request_id", request_id);
         let mut response = json(self.status(false), writer.finish());

@@ -37,6 +37,7 @@ mod state;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod writer;
 
 pub use access::Own;

@@ -1,6 +1,7 @@
 //! The whole gateway in one process: its router on one side, upstreams on loopback on the other.
 
 mod access;
+mod access_log;
 mod api;
 mod bad_input;
 mod calls;

@@ -9,6 +9,7 @@ use crate::raw::RawObject;
 use crate::session::Live;
 use crate::snapshot::{Identity, Kind, Snapshot, View};
 use crate::state::State as Gateway;
+use crate::trail;
 use aperium_core::id::ConnectorId;
 use aperium_platform::body::{self, BodyError};
 use axum::Extension;
@@ -196,6 +197,7 @@ struct Incoming<'a> {
 async fn dispatch(gateway: &Gateway, context: &Context, message: Incoming<'_>) -> Response {
     let params = message.params.map(|params| RawObject::parse(params.get())).transpose();
     let class = method_class(message.method);
+    trail::asked_for(class);
     let (params, era) = match params {
         Ok(params) => match era::decide(message.headers, message.method, params.as_ref()) {
             Ok(era) => (params, era),

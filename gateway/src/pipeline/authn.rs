@@ -3,6 +3,7 @@
 use crate::error::Failure;
 use crate::snapshot::Identity;
 use crate::state::State as Gateway;
+use crate::trail;
 use aperium_core::caller::{Caller, Principal};
 use aperium_platform::bearer;
 use axum::extract::{Request, State};
@@ -23,6 +24,7 @@ static LOOPBACK: LazyLock<Arc<Identity>> = LazyLock::new(|| Identity::new(Caller
 pub(crate) async fn authenticate(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {
     match identify(&gateway, request.headers()).await {
         Ok(identity) => {
+            trail::called_by(&identity);
             request.extensions_mut().insert(identity);
             // It has done its work; nothing behind this line can pass it on.
             request.headers_mut().remove(header::AUTHORIZATION);

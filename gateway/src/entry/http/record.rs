@@ -4,6 +4,7 @@ use super::{ProxyError, request_id};
 use crate::metrics::Metrics;
 use crate::pipeline::authz::proxy::ProxyPermit;
 use crate::state::State as Gateway;
+use crate::trail::{self, Trail};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use std::sync::Arc;
@@ -18,12 +19,14 @@ pub(super) struct Record {
     request_id: Box<str>,
     started: Instant,
     status: Option<StatusCode>,
+    trail: Option<Arc<Trail>>,
     ended: bool,
 }
 
 impl Record {
     /// Begins with a permitted request.
     pub(super) fn start(gateway: &Gateway, permit: ProxyPermit, parts: &Parts) -> Self {
+        trail::permitted(permit.connector().config.id.as_str(), None, permit.grant());
         Self {
             metrics: Arc::clone(&gateway.metrics),
             permit,
@@ -31,6 +34,7 @@ impl Record {
             request_id: request_id(parts).into(),
             started: Instant::now(),
             status: None,
+            trail: trail::current(),
             ended: false,
         }
     }
@@ -60,6 +64,9 @@ impl Record {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
+        if let Some(trail) = &self.trail {
+            trail.ended(outcome);
+        }
         let took = self.started.elapsed();
         self.permit.connector().meter.proxied(self.status, outcome, took);
         if error.is_none() {
@@ -74,7 +81,7 @@ impl Record {
             let (reason, inside) = (error.reason(), error.inside().unwrap_or_default());
             tracing::warn!(request_id, connector, method, %caller, grant, outcome, status, took_ms, reason, inside, "proxied request failed");
         } else {
-            tracing::info!(request_id, connector, method, %caller, grant, outcome, status, took_ms, "proxied request");
+            tracing::debug!(request_id, connector, method, %caller, grant, outcome, status, took_ms, "proxied request");
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::pipeline::upstream::{Along, UpstreamError, sse};
 use crate::raw::RawObject;
 use crate::snapshot::{Entry, Health, Item, Kind};
 use crate::state::State as Gateway;
+use crate::trail::{self, Trail};
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -244,13 +245,16 @@ struct Record {
     permit: Permit,
     started: Instant,
     request_id: Box<str>,
+    trail: Option<Arc<Trail>>,
     ended: bool,
 }
 
 impl Record {
     fn start(gateway: &Gateway, permit: Permit, request_id: &str) -> Self {
         let metrics = Arc::clone(&gateway.metrics);
-        Self { metrics, permit, started: Instant::now(), request_id: request_id.into(), ended: false }
+        trail::permitted(permit.connector().config.id.as_str(), Some(permit.name()), permit.grant());
+        let (started, request_id, trail) = (Instant::now(), request_id.into(), trail::current());
+        Self { metrics, permit, started, request_id, trail, ended: false }
     }
 
     fn connector(&self) -> &str {
@@ -266,6 +270,9 @@ impl Record {
 
     fn end(&mut self, outcome: &'static str, error: Option<&UpstreamError>) {
         self.ended = true;
+        if let Some(trail) = &self.trail {
+            trail.ended(outcome);
+        }
         let took = self.started.elapsed();
         let method = self.permit.action().method();
         self.metrics.request(method, outcome);
@@ -279,7 +286,7 @@ impl Record {
             self.permit.connector().meter.failed(reason);
             tracing::warn!(request_id, connector, method, name, %caller, grant, outcome, took_ms, reason, %error, "call failed");
         } else {
-            tracing::info!(request_id, connector, method, name, %caller, grant, outcome, took_ms, "call");
+            tracing::debug!(request_id, connector, method, name, %caller, grant, outcome, took_ms, "call");
         }
     }
 }

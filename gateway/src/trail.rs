@@ -1,0 +1,219 @@
+//! What becomes known of one request while it is served → one line of the access log when its last byte has gone.
+//!
+//! The steps of the pipeline note what they decide; nobody carries it from hand to hand. A line holds who asked for
+//! what, by which Grant, and what came of it: never a path, an argument, a header or a token.
+
+use crate::snapshot::Identity;
+use crate::state::State as Gateway;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+tokio::task_local! {
+    static CURRENT: Arc<Trail>;
+}
+
+/// The longest name of a tool, prompt or resource that is logged.
+const MAX_NAME: usize = 256;
+
+/// One request.
+#[derive(Debug)]
+pub(crate) struct Trail {
+    started: Instant,
+    request_id: Box<str>,
+    http_method: Method,
+    endpoint: &'static str,
+    facts: Mutex<Facts>,
+}
+
+/// What is known of it.
+#[derive(Debug, Default)]
+struct Facts {
+    caller: Option<Arc<Identity>>,
+    rpc_method: Option<&'static str>,
+    connector: Option<Box<str>>,
+    name: Option<Box<str>>,
+    grant: Option<Box<str>>,
+    decision: Option<&'static str>,
+    outcome: Option<&'static str>,
+    status: Option<StatusCode>,
+}
+
+/// Middleware: follows a request to the last byte of its answer.
+pub(crate) async fn follow(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+    if !gateway.snapshot.load().catalog.settings.telemetry.access_log {
+        return next.run(request).await;
+    }
+    let trail = Arc::new(Trail {
+        started: Instant::now(),
+        request_id: request_id(request.headers()).into(),
+        http_method: request.method().clone(),
+        endpoint: endpoint(request.uri().path()),
+        facts: Mutex::default(),
+    });
+    let response = CURRENT.scope(Arc::clone(&trail), next.run(request)).await;
+    trail.with(|facts| facts.status = Some(response.status()));
+    response.map(|inner| Body::new(Followed { inner, trail, ended: false }))
+}
+
+/// The id that the request-id layer has put into the headers.
+fn request_id(headers: &HeaderMap) -> &str {
+    headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default()
+}
+
+/// The way in that a path belongs to: a closed set.
+fn endpoint(path: &str) -> &'static str {
+    let is = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    match path {
+        "/v1/mcp/register" => "register",
+        "/metrics" => "metrics",
+        _ if is("/v1/mcp") => "mcp",
+        _ if is("/v1/connectors") => "proxy",
+        _ if is("/api") => "api",
+        _ => "other",
+    }
+}
+
+/// The request that is being served by this task, for whoever answers after the handler is done.
+pub(crate) fn current() -> Option<Arc<Trail>> {
+    CURRENT.try_with(Arc::clone).ok()
+}
+
+/// It is known who calls.
+pub(crate) fn called_by(identity: &Arc<Identity>) {
+    note(|facts| facts.caller = Some(Arc::clone(identity)));
+}
+
+/// The message asks for a method of this class.
+pub(crate) fn asked_for(method: &'static str) {
+    note(|facts| facts.rpc_method = Some(method));
+}
+
+/// The caller may.
+pub(crate) fn permitted(connector: &str, name: Option<&str>, grant: &str) {
+    note(|facts| {
+        facts.connector = Some(connector.into());
+        facts.name = name.map(|name| name.chars().take(MAX_NAME).collect::<String>().into());
+        facts.grant = Some(grant.into());
+        facts.decision = Some("allowed");
+    });
+}
+
+/// There is no answer but a failure; `denied` when it was the caller who may not.
+pub(crate) fn failed(outcome: &'static str, denied: bool) {
+    note(|facts| {
+        facts.outcome = Some(outcome);
+        if denied {
+            facts.decision = Some("denied");
+        }
+    });
+}
+
+fn note(fact: impl FnOnce(&mut Facts)) {
+    let _ = CURRENT.try_with(|trail| trail.with(fact));
+}
+
+impl Trail {
+    fn with(&self, fact: impl FnOnce(&mut Facts)) {
+        fact(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What came of it, once that is known.
+    pub(crate) fn ended(&self, outcome: &'static str) {
+        self.with(|facts| facts.outcome = Some(outcome));
+    }
+
+    fn write(&self, complete: bool) {
+        let took_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.with(|facts| {
+            let caller = facts.caller.as_ref().map(|identity| identity.caller.principal.to_string());
+            let status = facts.status.map(|status| status.as_u16());
+            let done = match status {
+                Some(..400) => "ok",
+                _ => "failed",
+            };
+            // A caller that left before the end has heard half of whatever it was.
+            let outcome = if complete { facts.outcome.unwrap_or(done) } else { facts.outcome.unwrap_or("cancelled") };
+            tracing::info!(
+                target: "aperium::access",
+                request_id = &*self.request_id,
+                principal = caller.as_deref(),
+                endpoint = self.endpoint,
+                http_method = self.http_method.as_str(),
+                method = facts.rpc_method,
+                connector = facts.connector.as_deref(),
+                name = facts.name.as_deref(),
+                decision = facts.decision,
+                grant = facts.grant.as_deref(),
+                outcome,
+                status,
+                took_ms,
+                "request"
+            );
+        });
+    }
+}
+
+/// A body that says when it is over.
+struct Followed {
+    inner: Body,
+    trail: Arc<Trail>,
+    ended: bool,
+}
+
+impl HttpBody for Followed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        self.ended |= matches!(frame, Poll::Ready(None));
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        let complete = self.ended || self.inner.is_end_stream();
+        // What the body knows of its end it says when it goes, and that comes first.
+        self.inner = Body::empty();
+        self.trail.write(complete);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_a_closed_set() {
+        for (path, class) in [
+            ("/v1/mcp", "mcp"),
+            ("/v1/mcp/odoo", "mcp"),
+            ("/v1/mcp/register", "register"),
+            ("/v1/mcpx", "other"),
+            ("/v1/connectors/github/users/secret", "proxy"),
+            ("/api/config", "api"),
+            ("/metrics", "metrics"),
+            ("/anything", "other"),
+        ] {
+            assert_eq!(endpoint(path), class, "{path}");
+        }
+    }
+}
