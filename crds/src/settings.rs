@@ -126,7 +126,7 @@ pub struct Limits {
     pub max_tools: usize,
     /// Streams of changes that are open at a time; one more is 429. Default 4096.
     pub max_subscriptions: usize,
-    /// The same for one caller. Default 64.
+    /// The same for one caller. Default 1024.
     pub max_subscriptions_per_caller: usize,
     /// Seconds that running requests get at shutdown. Default 25.
     pub drain_seconds: u64,
@@ -141,7 +141,7 @@ impl Default for Limits {
             max_connections: 4096,
             max_tools: 10_000,
             max_subscriptions: 4096,
-            max_subscriptions_per_caller: 64,
+            max_subscriptions_per_caller: 1024,
             drain_seconds: 25,
         }
     }

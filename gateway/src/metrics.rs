@@ -234,6 +234,9 @@ pub(crate) fn method_class(method: &str) -> &'static str {
         "server/discover" => "server/discover",
         "ping" => "ping",
         "subscriptions/listen" => "subscriptions/listen",
+        "resources/subscribe" => "resources/subscribe",
+        "resources/unsubscribe" => "resources/unsubscribe",
+        "logging/setLevel" => "logging/setLevel",
         method if method.starts_with("notifications/") => "notification",
         _ => "other",
     }

@@ -11,6 +11,7 @@
 #![allow(dead_code, reason = "calls begin to use it next")]
 
 pub(crate) mod capabilities;
+pub(crate) mod followed;
 pub(crate) mod level;
 pub(crate) mod live;
 pub(crate) mod streams;

@@ -16,6 +16,7 @@ use crate::snapshot::{Identity, Kind, Snapshot, View};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{BoxStream, SelectAll};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -129,6 +130,21 @@ impl Watch {
         let Some(following) = self.find(&snapshot, &view, scope, uri) else { return false };
         self.resources.push(WatchedResource { uri: uri.into(), following: Some(following), updated: false, at: None });
         true
+    }
+
+    /// Follows these and no others. What the caller may not read now is followed as soon as it may.
+    pub(crate) fn follow_all(&mut self, uris: &BTreeSet<Arc<str>>) {
+        self.resources.retain(|resource| uris.contains(&resource.uri));
+        let new: Vec<&Arc<str>> =
+            uris.iter().filter(|uri| !self.resources.iter().any(|resource| resource.uri == **uri)).collect();
+        if new.is_empty() {
+            return;
+        }
+        let Ok((snapshot, view, scope)) = self.access() else { return };
+        for uri in new {
+            let following = self.find(&snapshot, &view, scope, uri);
+            self.resources.push(WatchedResource { uri: Arc::clone(uri), following, updated: false, at: None });
+        }
     }
 
     fn find(&mut self, snapshot: &Snapshot, view: &Arc<View>, scope: Scope, uri: &str) -> Option<Following> {

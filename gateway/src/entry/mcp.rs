@@ -26,6 +26,7 @@ mod lifecycle;
 mod list;
 mod listen;
 mod session;
+mod subscribe;
 mod wanted;
 
 pub(crate) use session::{aggregate_end, aggregate_stream, single_end, single_stream};
@@ -235,6 +236,8 @@ async fn dispatch(gateway: &Gateway, context: &Context, message: Incoming<'_>) -
         ("server/discover", Era::Stateless) => Ok(lifecycle::discover(context, message.id)),
         ("initialize", Era::Legacy) => lifecycle::initialize(gateway, context, message.id, params.as_ref()),
         ("logging/setLevel", Era::Legacy) => session::set_level(message, params.as_ref()),
+        ("resources/subscribe", Era::Legacy) => subscribe::subscribe(context, message, params.as_ref()),
+        ("resources/unsubscribe", Era::Legacy) => subscribe::unsubscribe(message, params.as_ref()),
         ("ping", Era::Legacy) => Ok(lifecycle::pong(message.id)),
         (method, _) => Err(Failure::MethodNotFound(method.chars().filter(|c| !c.is_control()).take(128).collect())),
     };

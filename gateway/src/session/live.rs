@@ -2,6 +2,7 @@
 //! wants to be told.
 
 use super::capabilities::Capabilities;
+use super::followed::Followed;
 use super::level::Level;
 use super::streams::OpenStream;
 use serde_json::value::RawValue;
@@ -23,6 +24,8 @@ pub(crate) struct Live {
     pub(crate) version: Box<str>,
     /// What the client can be asked.
     pub(crate) capabilities: Capabilities,
+    /// The resources that it follows.
+    pub(crate) followed: Followed,
     level: AtomicU8,
     used: AtomicU64,
     inner: Mutex<Inner>,
@@ -58,7 +61,7 @@ impl Live {
     /// A session that nothing is remembered of yet. `now` is in seconds of the table's clock.
     pub(super) fn new(id: Box<str>, version: Box<str>, capabilities: Capabilities, now: u64) -> Arc<Self> {
         let (level, used, inner) = (AtomicU8::new(0), AtomicU64::new(now), Mutex::default());
-        Arc::new(Self { id, version, capabilities, level, used, inner })
+        Arc::new(Self { id, version, capabilities, followed: Followed::default(), level, used, inner })
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

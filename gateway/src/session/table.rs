@@ -2,7 +2,6 @@
 
 use super::capabilities::Capabilities;
 use super::live::Live;
-use super::streams::OpenStream;
 use super::token::{self, TokenError, bound};
 use aperium_core::caller::Caller;
 use aperium_platform::seal::{SealError, Sealer};
@@ -103,12 +102,6 @@ impl Sessions {
             live.end();
         }
         Ok(())
-    }
-
-    /// All streams that clients hold open, with who listens.
-    #[allow(dead_code, reason = "list_changed and resource updates are sent on them")]
-    pub(crate) fn streams(&self) -> Vec<Arc<OpenStream>> {
-        self.read().live.values().filter_map(|live| live.stream()).collect()
     }
 
     /// Forgets idle sessions until the token is cancelled.

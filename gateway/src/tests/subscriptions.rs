@@ -279,3 +279,75 @@ async fn listening_takes_events_a_filter_and_the_era_that_has_it() {
     assert_eq!(about["result"]["capabilities"]["tools"]["listChanged"], true);
     assert_eq!(about["result"]["capabilities"]["resources"]["subscribe"], true);
 }
+
+/// One message of a client with a session; its result, or its error.
+async fn say(gateway: &Gateway, session: &str, method: &str, params: &Value) -> Value {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    let answer = gateway.send(super::sessions::within(session, &body)).await.json();
+    if answer["error"].is_null() { answer["result"].clone() } else { answer["error"].clone() }
+}
+
+#[tokio::test]
+async fn a_session_hears_on_its_stream_of_lists_and_of_the_resources_that_it_follows() {
+    let upstream = Changing::legacy().await;
+    let gateway = gateway(&upstream).await;
+    let session = super::sessions::session(&gateway, "/v1/mcp", &json!({})).await;
+    let a = json!({ "uri": "odoo-test://a" });
+    assert_eq!(say(&gateway, &session, "resources/subscribe", &a).await, json!({}), "before there is a stream");
+    let get = super::sessions::with_method(http::Method::GET, Some(&session));
+    let response = gateway.router.clone().oneshot(get).await.unwrap();
+    let mut stream = Listening { body: response.into_body().into_data_stream(), text: String::new() };
+    let b = json!({ "uri": "odoo-test://b" });
+    let follow_b = async {
+        soon(|| upstream.fake.count("resources/subscribe") == 1).await;
+        assert_eq!(say(&gateway, &session, "resources/subscribe", &b).await, json!({}));
+        soon(|| upstream.fake.count("resources/subscribe") == 2).await;
+        upstream.say_updated("test://a");
+        upstream.say_updated("test://b");
+    };
+    let (first, ()) = tokio::join!(stream.next(), follow_b);
+    let second = stream.next().await;
+    let updated =
+        |uri: &str| json!({ "jsonrpc": "2.0", "method": "notifications/resources/updated", "params": { "uri": uri } });
+    assert_eq!([first.unwrap(), second.unwrap()], [updated("odoo-test://a"), updated("odoo-test://b")]);
+    upstream.tools(&["second"]);
+    upstream.say_tools_changed();
+    let changed = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
+    assert_eq!(stream.next().await.unwrap(), changed);
+    let quiet = async {
+        assert_eq!(say(&gateway, &session, "resources/unsubscribe", &a).await, json!({}));
+        soon(|| upstream.fake.count("resources/unsubscribe") == 1).await;
+        upstream.say_updated("test://a");
+        upstream.say_updated("test://b");
+    };
+    let (next, ()) = tokio::join!(stream.next(), quiet);
+    assert_eq!(next.unwrap(), updated("odoo-test://b"), "of what is followed no longer nothing is told");
+}
+
+#[tokio::test]
+async fn a_session_follows_only_what_it_may_read_and_without_a_session_nobody_follows() {
+    let upstream = Changing::legacy().await;
+    let gateway = gateway(&upstream).await;
+    let session = super::sessions::session(&gateway, "/v1/mcp", &json!({})).await;
+    let denied = say(&gateway, &session, "resources/subscribe", &json!({ "uri": "slack-test://a" })).await;
+    let unknown = say(&gateway, &session, "resources/read", &json!({ "uri": "slack-test://a" })).await;
+    assert_eq!(denied["code"], unknown["code"]);
+    assert!(denied["code"].is_i64(), "{denied}");
+    assert_eq!(say(&gateway, &session, "resources/subscribe", &json!({})).await["code"], -32602);
+    let alone = gateway.rpc("/v1/mcp", "resources/subscribe", &json!({ "uri": "odoo-test://a" })).await;
+    assert!(alone["error"]["message"].as_str().unwrap().contains("initialize first"), "{alone}");
+    let fake = Fake::start(|seen: Seen| async move {
+        match seen.json()["method"].as_str() {
+            Some("server/discover") => {
+                result(&seen, &json!({ "supportedVersions": ["2026-07-28"], "capabilities": { "resources": {} } }))
+            }
+            Some("resources/list") => result(&seen, &json!({ "resources": [{ "uri": "test://a", "name": "a" }] })),
+            _ => stateless(&seen, &json!([])),
+        }
+    })
+    .await;
+    let mute = Setup::default().url("mute", fake.address, &rarely()).grant("client:agent", &["**"]).start().await;
+    let session = super::sessions::session(&mute, "/v1/mcp", &json!({})).await;
+    let refused = say(&mute, &session, "resources/subscribe", &json!({ "uri": "mute-test://a" })).await;
+    assert!(refused["message"].as_str().unwrap().contains("does not tell of updates"), "{refused}");
+}

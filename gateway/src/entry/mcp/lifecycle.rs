@@ -12,17 +12,16 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode};
 use serde_json::value::RawValue;
 
-/// What is served, whether or not there is any of it.
-const CAPABILITIES: &str = r#"{"tools":{},"prompts":{},"resources":{},"completions":{},"logging":{}}"#;
-/// The same where changes are announced, which takes `subscriptions/listen`.
-const LISTENING: &str = r#"{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true},"completions":{},"logging":{}}"#;
+/// What is served, whether or not there is any of it. Changes are announced on a `subscriptions/listen`, or on the
+/// stream of a session.
+const CAPABILITIES: &str = r#"{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true},"completions":{},"logging":{}}"#;
 
 /// `server/discover` (2026-07-28).
 pub(super) fn discover(context: &Context, id: &RawValue) -> Response {
     let instructions = context.instructions();
     let versions = serde_json::Value::from(SUPPORTED_VERSIONS.to_vec());
     let result = format!(
-        r#"{{"resultType":"complete","supportedVersions":{versions},"capabilities":{LISTENING},"instructions":{instructions},"ttlMs":60000,"cacheScope":"private","_meta":{{"{META_SERVER}":{}}}}}"#,
+        r#"{{"resultType":"complete","supportedVersions":{versions},"capabilities":{CAPABILITIES},"instructions":{instructions},"ttlMs":60000,"cacheScope":"private","_meta":{{"{META_SERVER}":{}}}}}"#,
         identity()
     );
     json(StatusCode::OK, rpc_result(id, result.as_bytes()))

@@ -1,6 +1,7 @@
 //! `subscriptions/listen` (specification 2026-07-28, "Subscriptions"): a stream that says first what it will tell, and
 //! then each change that concerns the caller.
 
+use super::session::{KEEP_ALIVE, KEEP_ALIVE_COMMENT, event_stream};
 use super::{Context, Incoming, accepts};
 use crate::changes::notice::{List, UPDATED};
 use crate::changes::watch::{Change, Place, Watch};
@@ -12,13 +13,9 @@ use crate::state::State as Gateway;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderValue, header};
 use serde_json::value::RawValue;
 use std::convert::Infallible;
-use std::time::Duration;
 
-/// How long a stream may be silent before a comment keeps proxies from closing it.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Resources that one stream may follow.
 const MAX_RESOURCES: usize = 1000;
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
@@ -94,7 +91,7 @@ fn stream(watch: Watch, id: Box<RawValue>, first: Bytes) -> Response {
             return Some((Ok::<_, Infallible>(first), Some((watch, id, None))));
         }
         match tokio::time::timeout(KEEP_ALIVE, watch.next()).await {
-            Err(_) => Some((Ok(Bytes::from_static(b": keep-alive\n\n")), Some((watch, id, None)))),
+            Err(_) => Some((Ok(KEEP_ALIVE_COMMENT), Some((watch, id, None)))),
             Ok(Some(change)) => {
                 let event = sse::write_event(&notification(&change, Some(&id)));
                 Some((Ok(event), Some((watch, id, None))))
@@ -106,17 +103,7 @@ fn stream(watch: Watch, id: Box<RawValue>, first: Bytes) -> Response {
             }
         }
     });
-    events(Body::from_stream(frames))
-}
-
-/// A response whose body is a stream of events.
-fn events(body: Body) -> Response {
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
+    event_stream(Body::from_stream(frames))
 }
 
 fn meta(id: &RawValue) -> Vec<u8> {

@@ -2,16 +2,20 @@
 //! notifications of the client, a level of log messages.
 
 use super::envelope::Message;
-use super::{Accepts, Caller, Context, Incoming, accepts};
+use super::{Accepts, Caller, Context, Incoming, accepts, listen};
 use crate::catalog::ResourceKey;
+use crate::changes::notice::List;
+use crate::changes::watch::Watch;
 use crate::era::{self, Era};
 use crate::error::{Failure, json, rpc_result};
 use crate::pipeline::authz::Scope;
+use crate::pipeline::upstream::sse;
 use crate::raw::{RawObject, as_text};
 use crate::session::Live;
+use crate::session::followed::Uris;
 use crate::session::level::Level;
 use crate::session::live::Answer;
-use crate::session::streams::OpenStream;
+use crate::session::streams::{Held, OpenStream};
 use crate::session::token::HEADER;
 use crate::snapshot::Identity;
 use crate::state::State as Gateway;
@@ -110,18 +114,43 @@ fn open(gateway: &Gateway, identity: &Arc<Identity>, id: Option<&str>, request: 
     if !matches!(accepts(request.headers()), Accepts { events: true, .. }) {
         return Err(Failure::NotAcceptable);
     }
-    let (stream, receiver) = OpenStream::new(Arc::clone(identity), key_of(&context));
+    let (stream, held) = OpenStream::new();
+    let watch = gateway.changes.watch(identity, key_of(&context), &List::ALL)?;
+    let uris = live.followed.uris();
     live.open_stream(stream);
     // The comment shows proxies and clients that the stream is open.
     let start = futures::stream::iter([Ok(KEEP_ALIVE_COMMENT)]);
-    let frames = futures::stream::unfold(receiver, |mut receiver| async move {
-        let frame = match tokio::time::timeout(KEEP_ALIVE, receiver.recv()).await {
-            Ok(frame) => frame?,
-            Err(_) => KEEP_ALIVE_COMMENT,
-        };
-        Some((Ok::<_, std::convert::Infallible>(frame), receiver))
+    let told = Told { held, watch, uris };
+    let frames = futures::stream::unfold(told, |mut told| async move {
+        let frame = tokio::time::timeout(KEEP_ALIVE, told.next()).await.unwrap_or(Some(KEEP_ALIVE_COMMENT))?;
+        Some((Ok::<_, std::convert::Infallible>(frame), told))
     });
     Ok(event_stream(Body::from_stream(futures::StreamExt::chain(start, frames))))
+}
+
+/// What a client is told on its stream.
+struct Told {
+    held: Held,
+    watch: Watch,
+    uris: tokio::sync::watch::Receiver<Uris>,
+}
+
+impl Told {
+    /// The next event; `None`: the stream is over. May be dropped and asked again.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let uris = Arc::clone(&self.uris.borrow_and_update());
+            self.watch.follow_all(&uris);
+            tokio::select! {
+                biased;
+                () = self.held.ended() => return None,
+                Ok(()) = self.uris.changed() => {}
+                change = self.watch.next() => {
+                    return change.map(|change| sse::write_event(&listen::notification(&change, None)));
+                }
+            }
+        }
+    }
 }
 
 fn key_of(context: &Context) -> Option<ResourceKey> {
