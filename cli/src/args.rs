@@ -16,8 +16,12 @@ pub(crate) struct Args {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Starts the gateway and every service of a folder of YAML in this one process, without a cluster.
+    /// Starts the gateway in this one process, without a cluster: over a folder of YAML with every service in it, or over
+    /// a configuration document.
     Up(UpArgs),
+    /// Checks a configuration document, or converts between it and resources.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Prints the CustomResourceDefinitions.
     Crds,
     /// Makes a token for a client: prints it, and the hash that the settings hold.
@@ -30,6 +34,13 @@ pub(crate) struct UpArgs {
     /// The folder: Connector, Grant and Secret manifests, and settings.yaml.
     #[arg(default_value = ".")]
     pub(crate) folder: PathBuf,
+    /// A configuration document (JSON or HuJSON) instead of a folder. It is read again when it changes, and saved by
+    /// `PUT /api/config`; `${APERIUM_CONFIG_…}` in it stands for variables of the environment.
+    #[arg(long, value_name = "FILE", conflicts_with = "folder")]
+    pub(crate) config: Option<PathBuf>,
+    /// The settings that go with `--config`; in a folder they are `settings.yaml`.
+    #[arg(long, value_name = "FILE", requires = "config")]
+    pub(crate) settings: Option<PathBuf>,
     /// Where the gateway listens. Loopback only: whoever reaches it is its admin.
     #[arg(long, env = "APERIUM_LISTEN", default_value = "127.0.0.1:8080", value_parser = loopback)]
     pub(crate) listen: SocketAddr,
@@ -37,6 +48,53 @@ pub(crate) struct UpArgs {
     /// folder.
     #[arg(long, env = "APERIUM_DATA")]
     pub(crate) data: Option<PathBuf>,
+}
+
+/// `aperium config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Prints everything that is wrong with a document. Ends with 1 when it cannot be loaded.
+    Validate {
+        /// The document (JSON or HuJSON).
+        file: PathBuf,
+        /// Ends with 1 for warnings too: the document could not be saved through the API.
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Document → Connector, Grant and Secret manifests.
+    Import {
+        /// The document (JSON or HuJSON).
+        file: PathBuf,
+        /// Writes connectors.yaml, grants.yaml and secrets.yaml into this folder, which must not hold them yet.
+        /// Otherwise all of it goes to standard output, secrets in clear.
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+        /// The namespace of the manifests.
+        #[arg(long)]
+        namespace: Option<String>,
+        /// Goes on when there are warnings; what they speak of is left out.
+        #[arg(long)]
+        allow_warnings: bool,
+    },
+    /// Manifests of a folder, or the configuration of a running gateway → document.
+    Export(ExportArgs),
+}
+
+/// `aperium config export`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExportArgs {
+    /// A folder of manifests; values of its Secrets become part of the document.
+    #[arg(required_unless_present = "url", conflicts_with = "url")]
+    pub(crate) folder: Option<PathBuf>,
+    /// A running gateway, as in http://127.0.0.1:8080; its secrets are shown as "***".
+    #[arg(long)]
+    pub(crate) url: Option<url::Url>,
+    /// A file with the token of an admin, for `--url`.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Goes on when resources say what a document cannot; the document names it in comments.
+    #[arg(long)]
+    pub(crate) allow_loss: bool,
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {

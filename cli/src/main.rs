@@ -1,6 +1,7 @@
 //! `aperium`: the whole system on a laptop, and small tools for admins.
 
 mod args;
+mod config;
 mod crds;
 mod token;
 mod up;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     }
     let done = match Args::parse().command {
         Command::Up(args) => up::run(&args),
+        Command::Config(command) => config::run(&command),
         Command::Crds => crds::print(),
         Command::Token => token::print(),
     };

@@ -1,4 +1,4 @@
-//! A folder of YAML → a running system in this one process, until Ctrl-C.
+//! A folder of YAML, or a configuration document → a running system in this one process, until Ctrl-C.
 //!
 //! ```text
 //! folder ──► manifests, settings ──► services on loopback ports, each with a token of its own
@@ -13,13 +13,15 @@ mod services;
 mod state;
 
 use crate::args::UpArgs;
+use crate::config::variables;
 use anyhow::{Context, bail};
 use aperium_core::egress::{EgressRules, LoopbackOpening};
 use aperium_crds::Settings;
+use aperium_gateway::document::{DocumentStore, Severity};
 use aperium_gateway::{CatalogSource, GatewayConfig, Given, Listeners, Own, SettingsSource, folder};
 use aperium_platform::egress::EgressPolicy;
 use services::Services;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,8 +36,10 @@ const NAMESPACE: &str = "aperium-system";
 /// Runs until Ctrl-C.
 pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
     let began = Instant::now();
-    let folder = folder::load(&args.folder)?;
-    let settings = settings(&args.folder)?;
+    let (folder, settings) = match &args.config {
+        None => (folder::load(&args.folder)?, optional_settings(&args.folder.join("settings.yaml"))?),
+        Some(_) => (folder::Folder::default(), args.settings.as_deref().map(settings).transpose()?.unwrap_or_default()),
+    };
     aperium_platform::telemetry::init_quiet().context("the logs cannot be set up")?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")?;
@@ -62,16 +66,27 @@ async fn start(
     let policy = EgressPolicy::new(settings.egress.clone()).context("settings: egress")?;
     let services = services.start(&folder, &policy, &stop)?;
 
-    let given = Given { resources: folder.resources.clone(), secrets: folder.secrets.clone(), services };
-    let home = args.folder.clone();
-    let prepare = move |folder: &mut folder::Folder| {
-        relative::resolve(&mut folder.resources.connectors, &home).map_err(|error| format!("{error:#}"))
+    let (source, resources) = match &args.config {
+        Some(file) => {
+            let store = document(file, &settings.egress)?;
+            let resources = store.current().reading.folder.resources.clone();
+            (CatalogSource::Document(store), resources)
+        }
+        None => {
+            let resources = folder.resources.clone();
+            let given = Given { resources: folder.resources, secrets: folder.secrets, services };
+            let home = args.folder.clone();
+            let prepare = move |folder: &mut folder::Folder| {
+                relative::resolve(&mut folder.resources.connectors, &home).map_err(|error| format!("{error:#}"))
+            };
+            let store = folder::FolderStore::new(&args.folder, given, Box::new(prepare));
+            (CatalogSource::Folder(Arc::new(store)), resources)
+        }
     };
-    let store = folder::FolderStore::new(&args.folder, given, Box::new(prepare));
     let gateway = tokio::spawn(aperium_gateway::run(
         GatewayConfig {
             settings: SettingsSource::Fixed(Box::new(settings)),
-            source: CatalogSource::Folder(Arc::new(store)),
+            source,
             own: Own { namespace: NAMESPACE.to_owned(), loopback: true, ..Own::default() },
             tokens_dir: None,
             data: Some(data),
@@ -80,19 +95,33 @@ async fn start(
         },
         stop.clone(),
     ));
-    let states = state::settled(probes, &folder.resources, DISCOVERY).await;
+    let states = state::settled(probes, &resources, DISCOVERY).await;
     if !gateway.is_finished() {
         banner::print(&states, address, began.elapsed())?;
     }
     gateway.await.context("the gateway failed")?.context("the gateway ended")
 }
 
-fn settings(folder: &Path) -> anyhow::Result<Settings> {
-    let path = folder.join("settings.yaml");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Settings::parse(&text).with_context(|| path.display().to_string()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Settings::default()),
-        Err(error) => Err(error).with_context(|| path.display().to_string()),
+/// The document, and what is wrong with it on standard error.
+fn document(file: &Path, egress: &EgressRules) -> anyhow::Result<Arc<DocumentStore>> {
+    let store = DocumentStore::open(file, variables::macros(), Some(egress.clone()));
+    let store = store.with_context(|| format!("{} cannot be loaded", file.display()))?;
+    for finding in store.current().reading.findings.iter().filter(|finding| finding.severity > Severity::Note) {
+        writeln!(std::io::stderr(), "{}: {finding}", file.display()).context("standard error is closed")?;
+    }
+    Ok(Arc::new(store))
+}
+
+fn settings(path: &Path) -> anyhow::Result<Settings> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Settings::parse(&text).with_context(|| path.display().to_string())
+}
+
+fn optional_settings(path: &Path) -> anyhow::Result<Settings> {
+    if path.try_exists().with_context(|| path.display().to_string())? {
+        settings(path)
+    } else {
+        Ok(Settings::default())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::access::Own;
 use crate::catalog::Resources;
+use crate::document::DocumentStore;
 use crate::folder::{FolderSecret, FolderStore};
 use aperium_crds::Settings;
 use aperium_platform::bearer::TokenSource;
@@ -52,6 +53,9 @@ pub enum CatalogSource {
     Given(watch::Receiver<Given>),
     /// A folder, read again when it changes, and written by the API.
     Folder(Arc<FolderStore>),
+    /// A document in a file, loaded again when it changes and saved by `PUT /api/config`. The settings must be fixed: the
+    /// document completes them.
+    Document(Arc<DocumentStore>),
     /// The API server: Connectors, Grants, operator-owned Services and token Secrets of these namespaces. ServiceAccount
     /// tokens are accepted, and the replica that holds the Lease writes the status of `url` Connectors.
     Cluster {
@@ -100,6 +104,7 @@ impl std::fmt::Debug for CatalogSource {
         match self {
             Self::Given(_) => f.write_str("Given(..)"),
             Self::Folder(store) => f.debug_tuple("Folder").field(store).finish(),
+            Self::Document(_) => f.write_str("Document(..)"),
             Self::Cluster { namespaces, replica, .. } => f
                 .debug_struct("Cluster")
                 .field("namespaces", namespaces)

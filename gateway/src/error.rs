@@ -65,6 +65,9 @@ pub(crate) enum Failure {
     /// What is asked for does not fit what is there; says what to do.
     #[error("{0}")]
     Conflict(String),
+    /// It was changed since the caller read it; says what to do.
+    #[error("{0}")]
+    Stale(String),
     /// Something that is needed for the answer is not there at the moment.
     #[error("{outside}")]
     Unavailable {
@@ -149,7 +152,7 @@ impl Failure {
             Self::NotAdmin | Self::Forbidden(_) => "not_admin",
             Self::TooMany(_) | Self::TooManySubscriptions => "too_many",
             Self::BadGateway(_) => "unavailable",
-            Self::Conflict(_) => "conflict",
+            Self::Conflict(_) | Self::Stale(_) => "conflict",
             Self::Unavailable { .. } => "unavailable",
             Self::UnknownTool(_) => "unknown_tool",
             Self::UnknownPrompt(_) => "unknown_prompt",
@@ -193,6 +196,7 @@ impl Failure {
             Self::Rejected(_) => StatusCode::BAD_REQUEST,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Stale(_) => StatusCode::PRECONDITION_FAILED,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
             Self::AuthenticationDown(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -237,6 +241,7 @@ impl Failure {
             | Self::Rejected(_)
             | Self::Invalid(_)
             | Self::Conflict(_)
+            | Self::Stale(_)
             | Self::Unavailable { .. }
             | Self::NotFound
             | Self::Proxy(_)

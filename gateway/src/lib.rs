@@ -15,6 +15,7 @@ mod changes;
 mod cluster;
 pub mod config;
 mod discovery;
+pub mod document;
 mod entry;
 mod era;
 mod error;

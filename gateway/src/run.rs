@@ -6,6 +6,7 @@ use crate::catalog::{Catalog, Resources};
 use crate::changes::hub::Hub;
 use crate::config::{CatalogSource, GatewayConfig, Listeners, SettingsSource};
 use crate::discovery::Manager;
+use crate::document::follow;
 use crate::given;
 use crate::metrics::Metrics;
 use crate::pipeline::authn::token_review::Reviewer;
@@ -49,18 +50,24 @@ pub enum RunError {
 pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(), RunError> {
     check_loopback(&config)?;
     let (settings, tokens) = settings::first(&config.settings, config.tokens_dir.as_deref())?;
+    let document = if let CatalogSource::Document(store) = &config.source { Some(Arc::clone(store)) } else { None };
+    let plain = settings.clone();
+    let settings = match &document {
+        Some(store) => follow::complete(&settings, store.current().reading.accept_registrations),
+        None => settings,
+    };
     let settings = Arc::new(settings);
     let catalog = Catalog::build(&Resources::default(), Arc::clone(&settings), &config.own.namespace);
     let reviewer = match &config.source {
         CatalogSource::Cluster { client, .. } => Some(Reviewer::new(client.clone())),
-        CatalogSource::Given(_) | CatalogSource::Folder(_) => None,
+        CatalogSource::Given(_) | CatalogSource::Folder(_) | CatalogSource::Document(_) => None,
     };
     let writer = match &config.source {
         CatalogSource::Cluster { client, namespaces, .. } => {
             Writer::Cluster(ClusterWriter::new(client.clone(), namespaces.clone()))
         }
         CatalogSource::Folder(store) => Writer::Folder(Arc::clone(store)),
-        CatalogSource::Given(_) => Writer::Fixed,
+        CatalogSource::Given(_) | CatalogSource::Document(_) => Writer::Fixed,
     };
     let numbers = match &config.data {
         Some(folder) => Numbers::in_folder(folder)?,
@@ -81,12 +88,14 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         writer,
         stopping: shutdown.clone(),
         reviewer,
+        document,
         loaded: AtomicBool::new(false),
     });
     let manager = Manager::new(Arc::clone(&state), config.own.clone(), Arc::clone(&settings), events.clone(), changed);
     let mut tasks = JoinSet::new();
     tasks.spawn(manager.run(receiver, shutdown.clone()));
     tasks.spawn(Arc::clone(&state.sessions).run(shutdown.clone()));
+    let read_tokens = tokens.clone();
     if !matches!(config.settings, SettingsSource::Fixed(_)) || config.tokens_dir.is_some() {
         let watcher = settings::Watcher::new(config.settings, config.tokens_dir, (*settings).clone(), tokens);
         tasks.spawn(watcher.run(events.clone(), Arc::clone(&state.metrics), shutdown.clone()));
@@ -98,6 +107,11 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         CatalogSource::Folder(store) => {
             tasks.spawn(given::forward(store.given(), config.own.namespace.clone(), events, shutdown.clone()));
             tasks.spawn(store.look_again(shutdown.clone()));
+        }
+        CatalogSource::Document(store) => {
+            let (given, namespace) = (store.given(), config.own.namespace.clone());
+            tasks.spawn(given::forward(given, namespace, events.clone(), shutdown.clone()));
+            tasks.spawn(follow::run(store, plain, read_tokens, events, shutdown.clone()));
         }
         CatalogSource::Cluster { client, namespaces, replica } => {
             let cluster =

@@ -3,6 +3,7 @@
 use crate::access::Access;
 use crate::changes::hub::Hub;
 use crate::discovery::{Event, Events};
+use crate::document::DocumentStore;
 use crate::error::Failure;
 use crate::metrics::Metrics;
 use crate::pipeline::authn::token_review::Reviewer;
@@ -40,6 +41,8 @@ pub(crate) struct State {
     pub(crate) stopping: CancellationToken,
     /// Asks the API server about ServiceAccount tokens; none without a cluster.
     pub(crate) reviewer: Option<Reviewer>,
+    /// The document that the configuration comes from, where it does.
+    pub(crate) document: Option<Arc<DocumentStore>>,
     /// Whether the Catalog has been read once: before that nobody can be served.
     pub(crate) loaded: AtomicBool,
 }

@@ -6,6 +6,7 @@ mod api;
 mod bad_input;
 mod calls;
 mod changes;
+mod config;
 mod credentials;
 mod discovery;
 mod eras;

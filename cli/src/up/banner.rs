@@ -25,7 +25,7 @@ fn text(connectors: &[ConnectorState], gateway: SocketAddr, took: Duration) -> S
         let _ = writeln!(text, "  {:<13} {state}", connector.id);
     }
     if connectors.is_empty() {
-        text.push_str("  no Connector in this folder\n");
+        text.push_str("  no Connector is configured\n");
     }
     text.push_str("\ntry\n");
     for line in curls(connectors, gateway) {

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod change;
+mod config;
 mod connectors;
 mod explain;
 mod grants;
@@ -32,6 +33,7 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 /// All routes of the API.
 pub(crate) fn routes(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
     let areas = Router::new()
+        .merge(config::routes())
         .merge(connectors::routes())
         .merge(explain::routes())
         .merge(grants::routes())

@@ -5,6 +5,8 @@ use crate::app;
 use crate::catalog::{Catalog, ResourceKey, Resources};
 use crate::changes::hub::Hub;
 use crate::discovery::{Event, Events, Manager, Placement, SecretSeen};
+use crate::document::{DocumentStore, follow};
+use crate::given;
 use crate::metrics::Metrics;
 use crate::pipeline::authn::static_tokens::TokenFiles;
 use crate::pipeline::authn::token_review::Reviewer;
@@ -78,6 +80,7 @@ pub(super) struct Setup {
     pub(super) reviewer: Option<kube::Client>,
     pub(super) sealer: Sealer,
     pub(super) writer: crate::writer::Writer,
+    pub(super) document: Option<Arc<DocumentStore>>,
 }
 
 impl Default for Setup {
@@ -99,6 +102,7 @@ impl Default for Setup {
             reviewer: None,
             sealer: Sealer::ephemeral().unwrap(),
             writer: crate::writer::Writer::Fixed,
+            document: None,
         }
     }
 }
@@ -173,7 +177,7 @@ impl Setup {
             addresses: Vec::new(),
             loopback: self.loopback,
         };
-        let settings = Arc::new(self.settings);
+        let settings = Arc::new(self.settings.clone());
         let catalog = Catalog::build(&Resources::default(), Arc::clone(&settings), "aperium-system");
         let ((events, receiver), stop) = (mpsc::channel(64), CancellationToken::new());
         let (changed, snapshots) = watch::channel(());
@@ -190,6 +194,7 @@ impl Setup {
             writer: self.writer,
             stopping: stop.clone(),
             reviewer: self.reviewer.map(Reviewer::new),
+            document: self.document.clone(),
             loaded: AtomicBool::new(false),
         });
         let manager = Manager::new(Arc::clone(&state), own, settings, events.clone(), changed);
@@ -209,6 +214,11 @@ impl Setup {
                     && snapshot.connectors().iter().all(|entry| entry.health != crate::snapshot::Health::Pending)
             })
             .await;
+        if let Some(store) = self.document {
+            let (events, stop) = (gateway.events.clone(), gateway.stop.clone());
+            tokio::spawn(given::forward(store.given(), "aperium-system".to_owned(), events.clone(), stop.clone()));
+            tokio::spawn(follow::run(store, self.settings, TokenFiles::default(), events, stop));
+        }
         gateway
     }
 }
