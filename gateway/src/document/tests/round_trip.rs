@@ -214,7 +214,7 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn resources_become_a_document_and_the_same_resources_again(folder in folder(), accept in any::<bool>()) {
         let text = to_document(&folder, accept);
