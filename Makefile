@@ -27,7 +27,7 @@ fmt: ## format
 
 # === tests: `make test` is all that CI runs ===
 
-test: lint build test-unit test-db test-api test-charts test-system test-conformance test-cluster ## everything below, in this order
+test: lint build test-unit test-db test-api test-charts test-system test-seeds test-conformance test-cluster ## everything below, in this order
 	@$(stage) --summary
 
 prepare: ## install what the tests start: Debian packages, Kubernetes, Prefect, the conformance suite
@@ -55,6 +55,9 @@ test-charts: build prepare ## charts, install.yaml, examples, and what the Netwo
 
 test-system: build prepare ## `aperium up` as a person uses it
 	$(stage) test-system cargo test --locked --workspace --test up
+
+test-seeds: build ## every curl line and JSON example of the documents about connectors, as written
+	$(stage) test-seeds cargo test --locked --workspace --test seeds
 
 test-conformance: build prepare ## the official MCP conformance suite against services and gateway
 	$(stage) test-conformance cargo test --locked --workspace --test conformance
