@@ -45,7 +45,7 @@ pub(crate) struct UpArgs {
     #[arg(long, env = "APERIUM_LISTEN", default_value = "127.0.0.1:8080", value_parser = loopback)]
     pub(crate) listen: SocketAddr,
     /// Where the encryption keys are kept, with mode 0600, and what else must outlive a run. Default: `.aperium` in the
-    /// folder.
+    /// folder, or beside the document.
     #[arg(long, env = "APERIUM_DATA")]
     pub(crate) data: Option<PathBuf>,
 }

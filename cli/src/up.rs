@@ -61,7 +61,7 @@ async fn start(
 
     let services = Services::prepare(&folder).await?;
     settings.egress = egress(&settings, services.ports().chain([address.port(), probes.port()]));
-    let data = args.data.clone().unwrap_or_else(|| args.folder.join(".aperium"));
+    let data = args.data.clone().unwrap_or_else(|| home(args).join(".aperium"));
     let sealer = keys::sealer(&data)?;
     let policy = EgressPolicy::new(settings.egress.clone()).context("settings: egress")?;
     let services = services.start(&folder, &policy, &stop)?;
@@ -100,6 +100,15 @@ async fn start(
         banner::print(&states, address, began.elapsed())?;
     }
     gateway.await.context("the gateway failed")?.context("the gateway ended")
+}
+
+/// The folder that things are kept in: that of the manifests, or that of the document.
+fn home(args: &UpArgs) -> &Path {
+    match &args.config {
+        // A bare file name has an empty parent: the current folder.
+        Some(file) => file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+        None => &args.folder,
+    }
 }
 
 /// The document, and what is wrong with it on standard error.

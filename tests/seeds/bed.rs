@@ -112,7 +112,8 @@ impl Bed {
 
     /// Calls a tool.
     pub(crate) fn call(&self, name: &str) -> Value {
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": name, "arguments": {} } });
+        let body =
+            json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": name, "arguments": {} } });
         self.json(&format!("curl -sS http://{HOST}/v1/mcp -H 'Content-Type: application/json' -d '{body}'"))
     }
 

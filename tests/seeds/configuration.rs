@@ -76,7 +76,8 @@ fn set_up_step_3_without_grants_nothing_is_visible() {
     ]);
     let bed = Bed::start(&example.to_string());
     assert_eq!(bed.tools(), Vec::<String>::new());
-    let status = bed.run("curl -sS -o /dev/null -w '%{http_code}' http://<aperture-hostname>/v1/connectors/github/user");
+    let status =
+        bed.run("curl -sS -o /dev/null -w '%{http_code}' http://<aperture-hostname>/v1/connectors/github/user");
     assert_eq!(status, "403");
     // Each pattern of the list opens what the seeds say, and nothing else.
     for (pattern, tools, proxied) in [
@@ -87,7 +88,8 @@ fn set_up_step_3_without_grants_nothing_is_visible() {
         ("**", vec!["aperture_list_connectors", "local_search"], "200"),
     ] {
         let mut granted = example.clone();
-        granted["grants"][1] = json!({ "src": ["*"], "app": { "tailscale.com/cap/aperture": [{ "connectors": [pattern] }] } });
+        granted["grants"][1] =
+            json!({ "src": ["*"], "app": { "tailscale.com/cap/aperture": [{ "connectors": [pattern] }] } });
         assert_eq!(bed.save(&granted).0, 200, "{pattern}");
         assert_eq!(bed.until_tools(|seen| seen == tools), tools, "{pattern}");
         let line = "curl -sS -o /dev/null -w '%{http_code}' http://<aperture-hostname>/v1/connectors/github/user";
@@ -111,14 +113,30 @@ fn migration_before_and_after_serve_the_same() {
 fn troubleshooting_each_validation_error_is_said_in_the_words_of_the_page() {
     let mcp = "\"protocol\": \"mcp\", \"url\": \"http://a.example/mcp\"";
     for (sections, message) in [
-        ("\"connectors\": {\"servers\": {\"a\": {\"url\": \"http://a.example/mcp\"}}}".to_owned(), "protocol is required (e.g. \"mcp\" or \"http\")"),
-        (format!("\"connectors\": {{\"servers\": {{\"my-server\": {{{mcp}}}}}}}"), "invalid ID \"my-server\"; connector IDs must match [a-zA-Z][a-zA-Z0-9]*"),
-        (format!("\"connectors\": {{\"servers\": {{\"tailscale\": {{{mcp}}}}}}}"), "\"tailscale\" is a reserved identifier"),
         (
-            format!("\"mcp\": {{\"servers\": {{\"a\": {{\"url\": \"http://b.example\"}}}}}}, \"connectors\": {{\"servers\": {{\"a\": {{{mcp}}}}}}}"),
+            "\"connectors\": {\"servers\": {\"a\": {\"url\": \"http://a.example/mcp\"}}}".to_owned(),
+            "protocol is required (e.g. \"mcp\" or \"http\")",
+        ),
+        (
+            format!("\"connectors\": {{\"servers\": {{\"my-server\": {{{mcp}}}}}}}"),
+            "invalid ID \"my-server\"; connector IDs must match [a-zA-Z][a-zA-Z0-9]*",
+        ),
+        (
+            format!("\"connectors\": {{\"servers\": {{\"tailscale\": {{{mcp}}}}}}}"),
+            "\"tailscale\" is a reserved identifier",
+        ),
+        (
+            format!(
+                "\"mcp\": {{\"servers\": {{\"a\": {{\"url\": \"http://b.example\"}}}}}}, \"connectors\": {{\"servers\": {{\"a\": {{{mcp}}}}}}}"
+            ),
             "server ID \"a\" is defined in both 'mcp.servers' and 'connectors.servers'",
         ),
-        (format!("\"connectors\": {{\"servers\": {{\"a\": {{{mcp}, \"auth\": {{\"type\": \"bearer_token\", \"secert\": \"hunter2\"}}}}}}}}"), "json: unknown field \"secert\""),
+        (
+            format!(
+                "\"connectors\": {{\"servers\": {{\"a\": {{{mcp}, \"auth\": {{\"type\": \"bearer_token\", \"secert\": \"hunter2\"}}}}}}}}"
+            ),
+            "json: unknown field \"secert\"",
+        ),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("config.json");

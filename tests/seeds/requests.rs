@@ -100,7 +100,9 @@ fn set_up_an_http_api_proxy_that_models_can_discover() {
     }
     assert!(!text.contains("github_pat_example") && !text.contains(&api.host()), "{text}");
     for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
-        let line = format!("curl -sS -X {method} -o /dev/null -w '%{{http_code}}' http://<aperture-hostname>/v1/connectors/github/a");
+        let line = format!(
+            "curl -sS -X {method} -o /dev/null -w '%{{http_code}}' http://<aperture-hostname>/v1/connectors/github/a"
+        );
         assert_eq!(bed.run(&line), "200", "{method}");
         assert_eq!(api.last().method, method);
     }
@@ -198,6 +200,9 @@ fn enable_dynamic_registration_and_register_by_curl_for_as_long_as_it_is_held() 
     assert!(gone.elapsed() < Duration::from_secs(10));
     // Without the field nobody registers.
     let closed = Bed::with_settings(r#"{"flags": {"connectors": {"value": true}}}"#, &settings);
-    let status = bash(&closed.line(&format!("{} -sS -o /dev/null -w '%{{http_code}}'", line.replace(&bed.line("<aperture-hostname>"), "<aperture-hostname>"))));
+    let status = bash(&closed.line(&format!(
+        "{} -sS -o /dev/null -w '%{{http_code}}'",
+        line.replace(&bed.line("<aperture-hostname>"), "<aperture-hostname>")
+    )));
     assert_eq!(String::from_utf8_lossy(&status.stdout), "403");
 }

@@ -56,7 +56,9 @@ impl Upstream {
             while let Ok((stream, _)) = listener.accept().await {
                 let (answer, seen) = (Arc::clone(&answer), Arc::clone(&kept));
                 let service = service_fn(move |request| serve(request, Arc::clone(&answer), Arc::clone(&seen)));
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+                );
             }
         });
         Self { port, seen, runtime: Some(runtime) }
@@ -74,7 +76,8 @@ impl Upstream {
                     "protocolVersion": "2025-11-25", "capabilities": { "tools": {} }, "serverInfo": { "name": "scripted", "version": "1" },
                 }),
                 Some("tools/list") => {
-                    let tool = |name: &&str| json!({ "name": name, "description": "d", "inputSchema": { "type": "object" } });
+                    let tool =
+                        |name: &&str| json!({ "name": name, "description": "d", "inputSchema": { "type": "object" } });
                     json!({ "tools": tools.iter().map(tool).collect::<Vec<_>>() })
                 }
                 Some("tools/call") => {
