@@ -149,16 +149,23 @@ fn push_expression(parts: &mut Vec<Part>, expression: &str) -> Option<()> {
     Some(())
 }
 
-/// Whether a segment is `.` or `..`, plain or percent-encoded (however often), separated by `/` or `\`.
+/// Whether a segment is `.` or `..`, plain or percent-encoded (however often), separated by `/` or a backslash.
+///
+/// Parameters of a segment (`..;x`) and blanks or control characters around the dots count for nothing: servers drop
+/// them.
 #[must_use]
 pub fn has_dot_segment(uri: &str) -> bool {
-    let mut text = uri.to_ascii_lowercase();
+    let mut text = uri.to_owned();
     for _ in 0..8 {
         let path = text.split(['?', '#']).next().unwrap_or_default();
-        if path.split(['/', '\\']).any(|segment| matches!(segment, "." | "..")) {
+        let is_dots = |segment: &str| {
+            let bare = segment.split(';').next().unwrap_or_default();
+            matches!(bare.trim_matches(|c: char| c.is_whitespace() || c.is_control()), "." | "..")
+        };
+        if path.split(['/', '\\']).any(is_dots) {
             return true;
         }
-        let decoded = text.replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\").replace("%25", "%");
+        let decoded = percent_decoded(&text);
         if decoded == text {
             return false;
         }
@@ -166,6 +173,29 @@ pub fn has_dot_segment(uri: &str) -> bool {
     }
     // Encoded over and over: nobody does that to be understood.
     true
+}
+
+/// The text with every `%` and two hexadecimal digits replaced by that character; what lies beyond ASCII stays encoded,
+/// because it cannot be a dot or a separator.
+fn percent_decoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        out.push_str(before);
+        let byte = after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(u8::is_ascii);
+        match byte {
+            Some(byte) => {
+                out.push(byte.into());
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                out.push('%');
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 #[cfg(test)]
@@ -220,12 +250,17 @@ mod tests {
             "file:///a/..%2fsecret",
             "file:///a/..\\secret",
             "file:///a/./b",
+            "file:///a/..;v=1/secret",
+            "file:///a/.%2e%00/secret",
+            "file:///a/%2e%2e%20/secret",
+            "file:///a%5c..%5csecret",
             "file:///..",
         ] {
             assert!(!covers("file:///{+path}", bad), "{bad}");
         }
         assert!(covers("file:///{+path}", "file:///a/...b/c..d"));
         assert!(!has_dot_segment("file:///a?x=/../"), "a query is no path");
+        assert!(!has_dot_segment("file:///100%/%zz/%C3%A9/a;b"), "not every % begins a code");
     }
 
     #[test]

@@ -90,3 +90,43 @@ async fn results_arrive_as_they_left() {
         assert!(sent.ends_with(&format!(r#","method":"{method}","params":{params}}}"#)), "{sent}");
     }
 }
+
+#[tokio::test]
+async fn between_the_eras_only_what_the_eras_differ_in_is_added() {
+    let result = with(r#""content":[{"type":"hologram","n":123456789012345678901234567890}]"#, "");
+    for (era, added) in [(Era::Legacy, r#""resultType":"complete","#), (Era::Stateless, "")] {
+        let fake = Offering::new(era).with("tools/call", &result).start().await;
+        let gateway =
+            Setup::default().url("odoo", fake.address, &json!({})).grant("client:agent", &["**"]).start().await;
+        let answer = gateway.send(stateless_post("/v1/mcp", "tools/call", &json!({ "name": "odoo_look" }))).await;
+        let expected = result.replacen('{', &format!("{{{added}"), 1);
+        assert_eq!(answer.text, format!(r#"{{"jsonrpc":"2.0","id":"a","result":{expected}}}"#));
+        let legacy = gateway
+            .post("/v1/mcp", r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"odoo_look"}}"#)
+            .await;
+        assert_eq!(legacy.text, format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#));
+    }
+}
+
+#[tokio::test]
+async fn a_result_that_comes_as_an_event_arrives_as_it_left() {
+    let result = with(r#""content":[{"type":"hologram","n":123456789012345678901234567890}]"#, "");
+    let sent = result.clone();
+    let fake = Fake::start(move |seen: Seen| {
+        let result = sent.clone();
+        async move {
+            let message = seen.json();
+            if message["method"] != "tools/call" {
+                return Offering::new(Era::Stateless).answer(&seen);
+            }
+            let event = format!("data: {{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{result}}}\n\n", message["id"]);
+            let mut response = axum::response::Response::new(event.into());
+            response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+            response
+        }
+    })
+    .await;
+    let gateway = Setup::default().url("odoo", fake.address, &json!({})).grant("client:agent", &["**"]).start().await;
+    let answer = gateway.send(stateless_post("/v1/mcp", "tools/call", &json!({ "name": "odoo_look" }))).await;
+    assert!(answer.text.contains(&format!(r#"{{"jsonrpc":"2.0","id":"a","result":{result}}}"#)), "{}", answer.text);
+}

@@ -121,12 +121,9 @@ pub(crate) fn result(raw: &str, from_upstream: Era, to_caller: Era) -> std::borr
     }
     match RawObject::parse(raw) {
         Ok(object) if object.get("resultType").is_none() => {
-            let mut writer = RawWriter::object(raw.len() + 32);
-            writer.raw("resultType", "\"complete\"");
-            for (name, value) in object.iter() {
-                writer.raw(name, value.get());
-            }
-            writer.finish().into()
+            let mut edits = Edits::of(raw);
+            edits.prepend(raw, "\"resultType\":\"complete\"");
+            edits.finish().map_or(raw.as_bytes().into(), |edited| edited.into_bytes().into())
         }
         _ => raw.as_bytes().into(),
     }

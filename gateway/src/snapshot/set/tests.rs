@@ -70,7 +70,8 @@ fn uris_are_exposed_in_definitions_and_an_interface_keeps_its_scheme() {
         let item = set.at(0).unwrap();
         (item.exposed.to_string(), item.exposed_definition.to_string())
     };
-    let (exposed, definition) = one(Kind::Resources, r#"{"name":"uri", "uri":"ui:\/\/app/a" ,"size":99999999999999999999}"#);
+    let (exposed, definition) =
+        one(Kind::Resources, r#"{"name":"uri", "uri":"ui:\/\/app/a" ,"size":99999999999999999999}"#);
     assert_eq!(exposed, "ui://odoo-app/a");
     assert_eq!(definition, r#"{"name":"uri", "uri":"ui://odoo-app/a" ,"size":99999999999999999999}"#);
     let tool = r#"{"name":"t","_meta":{"ui/resourceUri":"ui://b","ui":{"x":1,"resourceUri":"ui://a"}}}"#;
