@@ -85,6 +85,8 @@ impl Listener {
                     session = self.upstream.other_session(Some(&session)).await;
                 }
                 End::Broke(at) => {
+                    // It may have gone with the upstream: its poller finds out.
+                    self.nudge.notify_one();
                     failures = if since.elapsed() >= GOOD { 0 } else { failures.saturating_add(1) };
                     last_id = at;
                     tokio::select! {

@@ -10,6 +10,7 @@ use crate::snapshot::{Kind, PerKind};
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The most pages of one list.
 const MAX_PAGES: usize = 1000;
@@ -21,6 +22,9 @@ pub(crate) struct Listing {
     pub(crate) about: Arc<About>,
     /// The definitions of each kind.
     pub(crate) lists: PerKind<Vec<Box<RawValue>>>,
+    /// How long the lists are good for, in its own opinion: the least of what it says of each (`ttlMs` of the
+    /// specification 2026-07-28, "Caching"). None: it says nothing, or zero, which servers say that have no opinion.
+    pub(crate) good_for: Option<Duration>,
 }
 
 impl PartialEq for Listing {
@@ -28,6 +32,7 @@ impl PartialEq for Listing {
         let same = |a: &[Box<RawValue>], b: &[Box<RawValue>]| {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.get() == b.get())
         };
+        // For how long they are good says nothing about what they are.
         self.about == other.about && Kind::ALL.iter().all(|kind| same(self.lists.of(*kind), other.lists.of(*kind)))
     }
 }
@@ -58,13 +63,16 @@ impl Upstream {
     pub(crate) async fn listing(&self) -> Result<Listing, UpstreamError> {
         let session = self.session().await?;
         let about = self.about();
-        let mut listing = Listing { about: Arc::clone(&about), lists: PerKind::default() };
+        let mut listing = Listing { about: Arc::clone(&about), ..Listing::default() };
         for kind in Kind::ALL {
             if kind != Kind::Tools && !about.declares(kind.capability()) {
                 continue;
             }
             match self.pages(&session, kind).await {
-                Ok(definitions) => *listing.lists.of_mut(kind) = definitions,
+                Ok((definitions, good_for)) => {
+                    *listing.lists.of_mut(kind) = definitions;
+                    listing.good_for = shorter(listing.good_for, good_for);
+                }
                 Err(ListError::Answered(why)) if kind != Kind::Tools => {
                     tracing::warn!(method = kind.list_method(), why, "a list of an upstream is left empty");
                 }
@@ -81,16 +89,22 @@ impl Upstream {
         Ok(listing)
     }
 
-    async fn pages(&self, session: &Arc<Session>, kind: Kind) -> Result<Vec<Box<RawValue>>, ListError> {
+    async fn pages(
+        &self,
+        session: &Arc<Session>,
+        kind: Kind,
+    ) -> Result<(Vec<Box<RawValue>>, Option<Duration>), ListError> {
         let limits = self.limits();
         let mut all: Vec<Box<RawValue>> = Vec::new();
         let mut bytes = 0;
+        let mut good_for = None;
         let mut seen: HashSet<String> = HashSet::new();
         let mut cursor: Option<String> = None;
         for _ in 0..MAX_PAGES {
             let page = self.page(session, kind, cursor.as_deref()).await?;
             bytes += page.items.iter().map(|item| item.get().len()).sum::<usize>();
             all.extend(page.items);
+            good_for = shorter(good_for, page.good_for);
             if all.len() > limits.max_tools {
                 return Err(ListError::Answered("a list of it is longer than allowed"));
             }
@@ -98,7 +112,7 @@ impl Upstream {
                 return Err(UpstreamError::TooLarge(limits.max_answer).into());
             }
             // An empty cursor is a cursor.
-            let Some(next) = page.next else { return Ok(all) };
+            let Some(next) = page.next else { return Ok((all, good_for)) };
             if !seen.insert(next.clone()) {
                 return Err(ListError::Answered("a list of it repeats a cursor"));
             }
@@ -118,7 +132,9 @@ impl Upstream {
                 Page::read(result, kind).ok_or(ListError::Answered("what should be a list of it is none"))
             }
             // A server without the method has an empty list.
-            Outcome::Error(error) if is_method_not_found(error) => Ok(Page { items: Vec::new(), next: None }),
+            Outcome::Error(error) if is_method_not_found(error) => {
+                Ok(Page { items: Vec::new(), next: None, good_for: None })
+            }
             Outcome::Error(_) => Err(ListError::Answered("it answers a list with an error")),
         }
     }
@@ -144,16 +160,27 @@ fn request(id: u64, method: &str, era: Era, cursor: Option<&str>) -> Vec<u8> {
     body
 }
 
+/// The shorter of two, where both are said.
+fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    a.into_iter().chain(b).min()
+}
+
 struct Page {
     items: Vec<Box<RawValue>>,
     next: Option<String>,
+    good_for: Option<Duration>,
 }
 
 impl Page {
     fn read(result: &RawValue, kind: Kind) -> Option<Self> {
         let result = RawObject::parse(result.get()).ok()?;
         let items: Vec<Box<RawValue>> = serde_json::from_str(result.get(kind.list_field())?.get()).ok()?;
-        Some(Self { items, next: result.text("nextCursor").map(std::borrow::Cow::into_owned) })
+        let good_for = result.get("ttlMs").and_then(|ttl| ttl.get().parse().ok()).filter(|ttl| *ttl > 0);
+        Some(Self {
+            items,
+            next: result.text("nextCursor").map(std::borrow::Cow::into_owned),
+            good_for: good_for.map(Duration::from_millis),
+        })
     }
 }
 
@@ -164,6 +191,22 @@ fn is_method_not_found(error: &RawValue) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_may_say_how_long_it_is_good_for() {
+        let page = |text: &str| Page::read(&serde_json::from_str::<Box<RawValue>>(text).unwrap(), Kind::Tools).unwrap();
+        assert_eq!(page(r#"{"tools":[],"ttlMs":1500}"#).good_for, Some(Duration::from_millis(1500)));
+        for none in [
+            r#"{"tools":[]}"#,
+            r#"{"tools":[],"ttlMs":0}"#,
+            r#"{"tools":[],"ttlMs":-1}"#,
+            r#"{"tools":[],"ttlMs":"5"}"#,
+        ] {
+            assert_eq!(page(none).good_for, None, "{none}");
+        }
+        let (one, two) = (Some(Duration::from_secs(1)), Some(Duration::from_secs(2)));
+        assert_eq!((shorter(one, two), shorter(None, two), shorter(None, None)), (one, two, None));
+    }
 
     #[test]
     fn a_request_carries_the_cursor_and_what_its_era_wants() {

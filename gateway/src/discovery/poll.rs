@@ -45,6 +45,7 @@ impl Poller {
             self.pulse.started();
             let outcome = self.once().await;
             refused = if matches!(outcome, Err(UpstreamError::Refused(_))) { refused.saturating_add(1) } else { 0 };
+            let good_for = outcome.as_ref().ok().and_then(|listing| listing.good_for);
             let news = match (&last, &outcome) {
                 (Some(Ok(before)), Ok(now)) => before != now,
                 (Some(Err(before)), Err(now)) => *before != now.to_string(),
@@ -58,7 +59,7 @@ impl Poller {
                 }
             }
             self.pulse.finished();
-            let pause = pause(self.period, refused, uuid::Uuid::new_v4().as_bytes()[0]);
+            let pause = pause(hinted(self.period, good_for), refused, uuid::Uuid::new_v4().as_bytes()[0]);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.wake.notified() => {}
@@ -72,6 +73,12 @@ impl Poller {
     }
 }
 
+/// The period, or up to twice as often where the upstream says that its lists are good for less. It is a hint and no
+/// more: what an admin has asked for is never stretched, and no upstream can make itself be polled without end.
+fn hinted(period: Duration, good_for: Option<Duration>) -> Duration {
+    good_for.map_or(period, |good_for| good_for.clamp(period / 2, period))
+}
+
 /// The period ±10 %, so that pollers that started together drift apart; longer after each refusal in a row.
 fn pause(period: Duration, refused: u32, random: u8) -> Duration {
     let stretched = period.saturating_mul(1 << refused.min(16)).min(MAX_PAUSE.max(period));
@@ -81,6 +88,14 @@ fn pause(period: Duration, refused: u32, random: u8) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hint_counts_between_half_the_period_and_the_period() {
+        let ms = Duration::from_millis;
+        for (good_for, pause) in [(None, 5000), (Some(1), 2500), (Some(3000), 3000), (Some(60_000), 5000)] {
+            assert_eq!(hinted(ms(5000), good_for.map(ms)), ms(pause));
+        }
+    }
 
     #[test]
     fn pauses_spread_by_a_tenth_and_grow_after_refusals() {

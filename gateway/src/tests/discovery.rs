@@ -1,4 +1,6 @@
 use super::harness::*;
+use crate::catalog::ResourceKey;
+use crate::discovery::Event;
 use crate::snapshot::{Health, Kind};
 use axum::response::Response;
 use serde_json::{Value, json};
@@ -149,4 +151,46 @@ async fn a_connector_that_is_gone_is_polled_no_more() {
     let before = fake.seen.lock().unwrap().len();
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(fake.seen.lock().unwrap().len(), before);
+}
+
+#[tokio::test]
+async fn polls_leave_nothing_behind() {
+    let (stateless, legacy) = (Changing::stateless().await, Changing::legacy().await);
+    let oldest = LegacySse::start("/messages", |message| {
+        let result = match message["method"].as_str()? {
+            "initialize" => json!({ "protocolVersion": "2024-11-05", "capabilities": { "tools": {} } }),
+            "tools/list" => json!({ "tools": definitions(&["echo"]) }),
+            _ => return None,
+        };
+        Some(json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }))
+    })
+    .await;
+    let rarely = json!({ "discovery": { "periodSeconds": 3600, "timeoutSeconds": 5 } });
+    let gateway = Setup::default()
+        .url("new", stateless.fake.address, &rarely)
+        .url("old", legacy.fake.address, &rarely)
+        .url("oldest", oldest.fake.address, &rarely)
+        .grant("client:agent", &["**"])
+        .start()
+        .await;
+    soon(|| stateless.open() == 1 && legacy.open() == 1 && oldest.open() == 1).await;
+    let fakes = [("new", &stateless.fake), ("old", &legacy.fake), ("oldest", &oldest.fake)];
+    let poll = async |times: usize| {
+        for _ in 0..times {
+            for (name, fake) in fakes {
+                let before = fake.count("tools/list");
+                let key = ResourceKey { namespace: "aperium-system".into(), name: name.into() };
+                gateway.tell(Event::Wake(key)).await;
+                soon(|| fake.count("tools/list") > before).await;
+            }
+        }
+        // What the last one needed is over as well.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::runtime::Handle::current().metrics().num_alive_tasks()
+    };
+    let before = poll(5).await;
+    let after = poll(100).await;
+    assert!(after <= before + 3, "{before} tasks before, {after} after 300 polls");
+    assert_eq!((stateless.opened(), legacy.opened(), oldest.open()), (1, 1, 1), "one stream each");
+    assert_eq!(legacy.fake.count("initialize"), 1);
 }

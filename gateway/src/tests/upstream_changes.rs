@@ -108,3 +108,11 @@ async fn the_stream_of_a_connector_that_is_gone_is_closed() {
     .await;
     assert_eq!(upstream.opened(), 1);
 }
+
+#[tokio::test]
+async fn an_upstream_that_dies_with_its_stream_is_noticed_at_once() {
+    let upstream = Changing::stateless().await;
+    let gateway = gateway(&upstream).await;
+    drop(upstream);
+    gateway.until(|snapshot| !snapshot.connectors()[0].registered()).await;
+}
