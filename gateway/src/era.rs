@@ -23,6 +23,7 @@ pub(crate) const NAME_HEADER: &str = "mcp-name";
 
 pub(crate) const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 pub(crate) const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+pub(crate) const META_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 pub(crate) const META_CLIENT: &str = "io.modelcontextprotocol/clientInfo";
 pub(crate) const META_SERVER: &str = "io.modelcontextprotocol/serverInfo";
 

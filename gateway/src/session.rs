@@ -8,12 +8,11 @@
 //! Any replica continues a session from its token alone. What is remembered here is lost with the replica: its upstream
 //! sessions are opened again, and a call that waited for the client's answer ends as an error.
 
-#![allow(dead_code, reason = "calls begin to use it next")]
-
 pub(crate) mod capabilities;
 pub(crate) mod followed;
 pub(crate) mod level;
 pub(crate) mod live;
+pub(crate) mod own;
 pub(crate) mod streams;
 mod table;
 pub(crate) mod token;

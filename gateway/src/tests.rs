@@ -7,6 +7,7 @@ mod bad_input;
 mod calls;
 mod changes;
 mod config;
+mod conversation;
 mod credentials;
 mod discovery;
 mod eras;

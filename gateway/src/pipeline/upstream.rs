@@ -13,16 +13,18 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 
 pub(crate) mod about;
 pub(crate) mod answer;
+mod asking;
 pub(crate) mod body;
 mod forward;
+mod input;
 pub(crate) mod legacy_sse;
 pub(crate) mod link;
 pub(crate) mod negotiate;
+pub(crate) mod own;
 pub(crate) mod relay;
 pub(crate) mod resume;
 pub(crate) mod sse;
@@ -66,6 +68,15 @@ pub(crate) enum UpstreamError {
     /// The answer broke off.
     #[error("its answer broke off")]
     Broken,
+    /// It needs an answer that this client cannot give.
+    #[error("it asks for something that this client does not offer")]
+    NotOffered,
+    /// The client has refused to answer.
+    #[error("the client has refused what it asked for")]
+    Declined,
+    /// It asks on and on.
+    #[error("it asks more than is allowed")]
+    TooManyRounds,
     /// No answer in time.
     #[error("no answer in time")]
     Timeout,
@@ -85,6 +96,9 @@ impl UpstreamError {
             Self::Protocol(_) => "NotMcp",
             Self::TooLarge(_) => "AnswerTooLarge",
             Self::Broken => "AnswerBroken",
+            Self::NotOffered => "InputNotOffered",
+            Self::Declined => "InputDeclined",
+            Self::TooManyRounds => "TooManyRounds",
             Self::Timeout => "Timeout",
         }
     }
@@ -193,6 +207,8 @@ pub(crate) struct Limits {
 /// One upstream. Shared by all requests to it and its poller.
 #[derive(Debug)]
 pub(crate) struct Upstream {
+    /// Tells it from all others, before and after, of this process.
+    key: u64,
     link: Link,
     limits: Limits,
     session: ArcSwapOption<Session>,
@@ -207,7 +223,9 @@ pub(crate) struct Upstream {
 impl Upstream {
     /// An upstream that nothing is known about yet.
     pub(crate) fn new(link: Link, limits: Limits) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
+            key: NEXT.fetch_add(1, Ordering::Relaxed),
             link,
             limits,
             session: ArcSwapOption::empty(),
@@ -217,6 +235,11 @@ impl Upstream {
             signals: Signals::new(),
             next_id: AtomicU64::new(1),
         })
+    }
+
+    /// Tells it from all other upstreams of this process.
+    pub(crate) fn key(&self) -> u64 {
+        self.key
     }
 
     /// Its limits.
@@ -319,19 +342,8 @@ impl Upstream {
         if session.era() == Era::Stateless {
             return;
         }
-        let (upstream, session) = (Arc::clone(self), Arc::clone(session));
         let body = format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#);
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            let post = Post {
-                body: body.into_bytes(),
-                method: "notifications/cancelled",
-                name: None,
-                along: &Along::default(),
-            };
-            // Nobody waits for it, and an upstream that is gone needs no cancelling.
-            let _ = tokio::time::timeout(Duration::from_secs(5), upstream.post(&session, post)).await;
-        });
+        self.tell(session, body.into_bytes());
     }
 }
 

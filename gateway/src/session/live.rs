@@ -4,7 +4,9 @@
 use super::capabilities::Capabilities;
 use super::followed::Followed;
 use super::level::Level;
+use super::own::Own;
 use super::streams::OpenStream;
+use crate::pipeline::upstream::Upstream;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -14,14 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 /// Requests that may wait for one client at a time.
 const MAX_WAITING: usize = 64;
+/// Upstreams that one client has sessions of its own with.
+const MAX_OWN: usize = 256;
 
 /// A session in use.
 #[derive(Debug)]
 pub(crate) struct Live {
     /// A random id, for logs.
     pub(crate) id: Box<str>,
-    /// The version that was agreed on.
-    pub(crate) version: Box<str>,
     /// What the client can be asked.
     pub(crate) capabilities: Capabilities,
     /// The resources that it follows.
@@ -33,6 +35,7 @@ pub(crate) struct Live {
 
 #[derive(Debug, Default)]
 struct Inner {
+    own: HashMap<u64, Arc<Own>>,
     waiting: HashMap<Box<str>, mpsc::Sender<Answered>>,
     running: HashMap<Box<str>, CancellationToken>,
     stream: Option<Arc<OpenStream>>,
@@ -59,9 +62,9 @@ pub(crate) enum Answer {
 
 impl Live {
     /// A session that nothing is remembered of yet. `now` is in seconds of the table's clock.
-    pub(super) fn new(id: Box<str>, version: Box<str>, capabilities: Capabilities, now: u64) -> Arc<Self> {
+    pub(super) fn new(id: Box<str>, capabilities: Capabilities, now: u64) -> Arc<Self> {
         let (level, used, inner) = (AtomicU8::new(0), AtomicU64::new(now), Mutex::default());
-        Arc::new(Self { id, version, capabilities, followed: Followed::default(), level, used, inner })
+        Arc::new(Self { id, capabilities, followed: Followed::default(), level, used, inner })
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -89,6 +92,25 @@ impl Live {
     /// `logging/setLevel`.
     pub(crate) fn set_level(&self, level: Level) {
         self.level.store(Level::number(Some(level)), Ordering::Relaxed);
+    }
+
+    /// Whether its calls need sessions of their own: somebody can be asked, or has said what logs are wanted.
+    pub(crate) fn talks(&self) -> bool {
+        !self.capabilities.is_empty() || self.level().is_some()
+    }
+
+    /// Its own session with an upstream, opened or not.
+    pub(crate) fn own(&self, upstream: &Arc<Upstream>) -> Arc<Own> {
+        let mut inner = self.inner();
+        let own = || Own::new(upstream, self.capabilities.json());
+        if inner.ended {
+            return own();
+        }
+        // Upstreams that are gone are not asked for again.
+        if inner.own.len() >= MAX_OWN && !inner.own.contains_key(&upstream.key()) {
+            inner.own.clear();
+        }
+        Arc::clone(inner.own.entry(upstream.key()).or_insert_with(own))
     }
 
     /// Notes a request that is being served, so that the client can cancel it.
@@ -200,7 +222,7 @@ mod tests {
     use super::*;
 
     fn live() -> Arc<Live> {
-        Live::new("id".into(), "2025-11-25".into(), Capabilities::none(), 0)
+        Live::new("id".into(), Capabilities::none(), 0)
     }
 
     fn raw(text: &str) -> Box<RawValue> {

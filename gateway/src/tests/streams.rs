@@ -211,6 +211,8 @@ async fn asking_for_the_next_message_may_be_given_up_and_repeated() {
         id: &id,
         along: Along::default(),
         timeout: Duration::from_secs(5),
+        live: None,
+        events: true,
     };
     let mut relay = relay::send(&upstream, &call).await.unwrap();
     let mut given_up = 0;

@@ -14,6 +14,7 @@ use crate::pipeline::route::Target;
 use crate::pipeline::upstream::relay::{self, Call, Relay, Reply};
 use crate::pipeline::upstream::{Along, UpstreamError, sse};
 use crate::raw::RawObject;
+use crate::session::live::Running;
 use crate::snapshot::{Entry, Health, Item, Kind};
 use crate::state::State as Gateway;
 use crate::trail::{self, Trail};
@@ -62,14 +63,43 @@ pub(super) async fn call(
     let along = along(message.headers, params.get("arguments"), mirrored, era)?;
     let clean = Clean { action, expose: permit.exposes().cloned(), era };
     let mut record = Record::start(gateway, permit, request_id);
-    let call = Call { name: target.name(), clean, params, id: message.id, along, timeout: target.timeout() };
-    match attempt(&target, &call).await {
-        Ok(relay) => Ok(answer(relay, record, message, accepts(message.headers)).await),
-        Err(error) => {
+    let accepts = accepts(message.headers);
+    let call = Call {
+        name: target.name(),
+        clean,
+        params,
+        id: message.id,
+        along,
+        timeout: target.timeout(),
+        live: message.session,
+        events: accepts.events,
+    };
+    let running = message.session.map(|session| session.run(message.id));
+    match unless_cancelled(running.as_ref(), attempt(&target, &call)).await {
+        Some(Ok(relay)) => Ok(answer(relay, record, running, message, accepts).await),
+        Some(Err(error)) => {
             let failed = record.failed(&error);
             Ok(failed_answer(action, message.id, &failed, request_id))
         }
+        None => Ok(nothing()),
     }
+}
+
+/// `None`: the client has cancelled its request, and wants no answer.
+async fn unless_cancelled<T>(running: Option<&Running>, work: impl Future<Output = T>) -> Option<T> {
+    let Some(running) = running else { return Some(work.await) };
+    tokio::select! {
+        biased;
+        () = running.cancelled() => None,
+        done = work => Some(done),
+    }
+}
+
+/// The answer to a cancelled request: none.
+fn nothing() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
 }
 
 /// Whether it may go ahead. The reference of a completion may be a template or, less often, a resource itself.
@@ -95,21 +125,34 @@ async fn attempt(target: &Target, call: &Call<'_>) -> Result<Relay, UpstreamErro
     }
 }
 
-/// The answer: JSON where the first message is the last, events where more come and the client takes them.
-async fn answer(mut relay: Relay, mut record: Record, message: Incoming<'_>, accepts: Accepts) -> Response {
-    let first = if accepts.events { relay.next().await } else { relay.last_reply().await };
+/// The answer: JSON where the first message is the last, events where more come, or nothing does for a while, and the
+/// client takes them.
+async fn answer(
+    mut relay: Relay,
+    mut record: Record,
+    running: Option<Running>,
+    message: Incoming<'_>,
+    accepts: Accepts,
+) -> Response {
+    let first = async {
+        if !accepts.events {
+            return Some(relay.last_reply().await);
+        }
+        tokio::time::timeout(KEEP_ALIVE, relay.next()).await.ok()
+    };
+    let Some(first) = unless_cancelled(running.as_ref(), first).await else { return nothing() };
     match first {
-        Ok(reply) if reply.last && accepts.json => {
+        Some(Ok(reply)) if reply.last && accepts.json => {
             record.end(reply.outcome, None);
             json(reply.status, reply.body)
         }
-        Ok(reply) => {
-            let id = message.id.to_owned();
-            events(Stream { relay, record, first: Some(reply), id })
-        }
-        Err(error) => {
+        Some(Err(error)) => {
             let failed = record.failed(&error);
             failed_answer(record.permit.action(), message.id, &failed, &record.request_id)
+        }
+        reply => {
+            let first = reply.and_then(Result::ok);
+            events(Stream { relay, record, running, first, id: message.id.to_owned() })
         }
     }
 }
@@ -118,6 +161,7 @@ async fn answer(mut relay: Relay, mut record: Record, message: Incoming<'_>, acc
 struct Stream {
     relay: Relay,
     record: Record,
+    running: Option<Running>,
     first: Option<Reply>,
     id: Box<RawValue>,
 }
@@ -127,12 +171,13 @@ fn events(stream: Stream) -> Response {
         let mut stream = state?;
         let reply = match stream.first.take() {
             Some(reply) => Ok(reply),
-            None => match tokio::time::timeout(KEEP_ALIVE, stream.relay.next()).await {
-                Ok(reply) => reply,
-                Err(_) => {
-                    return Some((Ok::<_, std::convert::Infallible>(KEEP_ALIVE_COMMENT), Some(stream)));
+            None => {
+                let next = tokio::time::timeout(KEEP_ALIVE, stream.relay.next());
+                match unless_cancelled(stream.running.as_ref(), next).await? {
+                    Ok(reply) => reply,
+                    Err(_) => return Some((Ok::<_, std::convert::Infallible>(KEEP_ALIVE_COMMENT), Some(stream))),
                 }
-            },
+            }
         };
         match reply {
             Ok(reply) => {

@@ -239,6 +239,7 @@ fn told(session: Option<&Arc<Live>>, message: &Message<'_>) -> Result<(), Failur
         Message::Notification { method, params } if method == "notifications/cancelled" => {
             let params = params.and_then(|params| RawObject::parse(params.get()).ok());
             if let Some(id) = params.and_then(|params| params.get("requestId")) {
+                tracing::debug!(session = &*session.id, request = id.get(), "the client cancels a request");
                 session.cancel(id);
             }
             Ok(())

@@ -20,10 +20,11 @@ pub(super) async fn session(upstream: &Upstream) -> Result<(Session, About), Ups
     if let Some(about) = discover(upstream).await? {
         return Ok((Session::Stateless, about));
     }
-    match initialize(upstream, None).await {
+    // No capabilities: what an upstream may ask of a client, it may not ask of the gateway.
+    match initialize(upstream, None, "{}").await {
         Err(UpstreamError::Status(status)) if StatusCode::from_u16(status).is_ok_and(legacy_sse::may_speak_it) => {
             match Connection::open(&upstream.link, upstream.limits.max_answer).await? {
-                Some(stream) => initialize(upstream, Some(stream)).await,
+                Some(stream) => initialize(upstream, Some(stream), "{}").await,
                 None => Err(UpstreamError::Status(status)),
             }
         }
@@ -85,11 +86,18 @@ fn offers_stateless(error: &RawValue) -> bool {
         && error.get("data").is_some_and(|data| names_stateless(data, "supported"))
 }
 
-async fn initialize(upstream: &Upstream, stream: Option<Arc<Connection>>) -> Result<(Session, About), UpstreamError> {
+/// Opens a session of the older era. `declared`: the capabilities of whom it is for, a JSON object.
+///
+/// # Errors
+/// [`UpstreamError`].
+pub(super) async fn initialize(
+    upstream: &Upstream,
+    stream: Option<Arc<Connection>>,
+    declared: &str,
+) -> Result<(Session, About), UpstreamError> {
     let id = upstream.next_id();
-    // No capabilities: what an upstream may ask of a client, it may not ask of the gateway.
     let body = format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{{"protocolVersion":"{}","capabilities":{{}},"clientInfo":{}}}}}"#,
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{{"protocolVersion":"{}","capabilities":{declared},"clientInfo":{}}}}}"#,
         era::NEWEST_LEGACY,
         identity()
     );

@@ -1,14 +1,23 @@
 //! One request through an upstream: the answer as one message or as events, in the caller's own ids.
 
 use super::answer::{self, Answer, Outcome};
-use super::translate::{self, Outgoing};
+use super::asking::{self, Asking};
+use super::input::{MAX_ROUNDS, Needed, Question};
+use super::own::{NOT_OFFERED, Said};
+use super::translate::{self, Declared, Logs, Outgoing};
 use super::{Along, Post, Session, Upstream, UpstreamError};
-use crate::era::Era;
+use crate::era::{Era, META_LEVEL};
 use crate::error::{rpc_error, rpc_result};
 use crate::pipeline::clean::Clean;
-use crate::raw::RawObject;
+use crate::raw::{RawObject, RawWriter, as_text};
+use crate::session::Live;
+use crate::session::level::Level;
+use crate::session::live;
+use crate::session::own::Own;
+use futures::future::BoxFuture;
 use http::StatusCode;
 use serde_json::value::RawValue;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -28,6 +37,10 @@ pub(crate) struct Call<'a> {
     pub(crate) along: Along,
     /// From sending to the answer; progress starts it anew.
     pub(crate) timeout: Duration,
+    /// The caller's session, in the older era.
+    pub(crate) live: Option<&'a Arc<Live>>,
+    /// Whether the caller takes events, and so can be asked while it waits.
+    pub(crate) events: bool,
 }
 
 /// One message for the caller.
@@ -44,23 +57,65 @@ pub(crate) struct Reply {
 }
 
 /// A call under way. Dropping it before the last reply cancels it upstream.
-#[derive(Debug)]
 pub(crate) struct Relay {
     upstream: Arc<Upstream>,
     session: Arc<Session>,
+    own: Option<Arc<Own>>,
     id: u64,
     caller_id: Box<RawValue>,
     clean: Clean,
     token: Option<Box<RawValue>>,
-    wants_logs: bool,
+    logs: Logs,
     timeout: Duration,
     deadline: Instant,
     hard_deadline: Instant,
+    sending: Option<BoxFuture<'static, Result<Answer, UpstreamError>>>,
     answer: Option<Answer>,
+    talk: Option<Box<Talk>>,
+    outbox: VecDeque<Vec<u8>>,
     done: bool,
 }
 
-/// Progress may put off a timeout; this many times the timeout is the end of it.
+/// What a call needs whose caller can be asked.
+struct Talk {
+    live: Arc<Live>,
+    asking: Asking<Asker>,
+    /// What the upstream needs before it goes on.
+    needed: Option<Needed>,
+    /// The call, for the rounds after the first; upstreams of the older era have one round.
+    call: Option<Again>,
+    rounds: u32,
+}
+
+/// Who asks the client.
+enum Asker {
+    /// An upstream of the older era, under its own id.
+    Request(Box<RawValue>),
+    /// One of the stateless era: its key and method.
+    Input(Box<str>, Box<str>),
+}
+
+/// A call that may have to be sent on.
+struct Again {
+    name: Box<str>,
+    params: Box<str>,
+    along: Along,
+}
+
+/// What comes next.
+enum Came {
+    Answer,
+    Data(Vec<u8>),
+    Said(Asker, live::Answer),
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay").field("id", &self.id).field("done", &self.done).finish_non_exhaustive()
+    }
+}
+
+/// Progress, and answers of the client, may put off a timeout; this many times the timeout is the end of it.
 const HARD_FACTOR: u32 = 10;
 
 /// Sends a call, once, and waits for the head of its answer.
@@ -70,32 +125,37 @@ const HARD_FACTOR: u32 = 10;
 pub(crate) async fn send(upstream: &Arc<Upstream>, call: &Call<'_>) -> Result<Relay, UpstreamError> {
     let now = Instant::now();
     let deadline = now + call.timeout;
-    let session = timeout_at(deadline, upstream.session()).await.map_err(|_| UpstreamError::Timeout)??;
+    let (session, own) = timeout_at(deadline, session(upstream, call)).await.map_err(|_| UpstreamError::Timeout)??;
     let id = upstream.next_id();
-    let outgoing = Outgoing {
+    let action = call.clean.action;
+    let written = Outgoing {
         id,
-        action: call.clean.action,
+        action,
         name: call.name,
         params: call.params,
         from: call.clean.era,
         to: session.era(),
-    };
-    let written = outgoing.write();
+        declared: declared(call.live, call.events),
+    }
+    .write();
     let mut relay = Relay {
         upstream: Arc::clone(upstream),
         session: Arc::clone(&session),
+        own,
         id,
         caller_id: call.id.to_owned(),
         clean: call.clean.clone(),
         token: written.token,
-        wants_logs: call.clean.era == Era::Legacy || asks_for_logs(call.params),
+        logs: logs(call),
         timeout: call.timeout,
         deadline,
         hard_deadline: now + call.timeout * HARD_FACTOR,
+        sending: None,
         answer: None,
+        talk: Talk::of(call, &session),
+        outbox: VecDeque::new(),
         done: false,
     };
-    let action = call.clean.action;
     let name = action.is_named_in_header().then_some(call.name);
     let post = Post { body: written.body, method: action.method(), name, along: &call.along };
     let sent = async {
@@ -110,15 +170,61 @@ pub(crate) async fn send(upstream: &Arc<Upstream>, call: &Call<'_>) -> Result<Re
         Ok(Err(error)) => {
             // Nothing is under way any more, so there is nothing to cancel.
             relay.done = true;
+            if matches!(error, UpstreamError::SessionEnded) {
+                relay.forget();
+            }
             Err(error)
         }
         Err(_) => Err(UpstreamError::Timeout),
     }
 }
 
-fn asks_for_logs(params: &RawObject<'_>) -> bool {
-    let meta = params.get("_meta").and_then(|meta| RawObject::parse(meta.get()).ok());
-    meta.is_some_and(|meta| meta.get("io.modelcontextprotocol/logLevel").is_some())
+/// The session of the upstream that the call goes to: the caller's own where it can be asked or wants certain logs.
+async fn session(upstream: &Arc<Upstream>, call: &Call<'_>) -> Result<(Arc<Session>, Option<Arc<Own>>), UpstreamError> {
+    let shared = upstream.session().await?;
+    match call.live.filter(|live| live.talks() && Upstream::has_sessions(&shared)) {
+        Some(live) => {
+            let own = live.own(upstream);
+            Ok((own.session(live.level()).await?, Some(own)))
+        }
+        None => Ok((shared, None)),
+    }
+}
+
+/// Who takes no events cannot be asked while it waits.
+fn declared(live: Option<&Arc<Live>>, events: bool) -> Declared<'_> {
+    live.map_or(Declared::NOTHING, |live| Declared {
+        capabilities: if events { live.capabilities.json() } else { Declared::NOTHING.capabilities },
+        level: live.level(),
+    })
+}
+
+fn logs(call: &Call<'_>) -> Logs {
+    match call.clean.era {
+        Era::Legacy => call.live.and_then(|live| live.level()).map_or(Logs::All, Logs::From),
+        Era::Stateless => {
+            let meta = call.params.get("_meta").and_then(|meta| RawObject::parse(meta.get()).ok());
+            let level = meta.and_then(|meta| meta.get(META_LEVEL)).and_then(as_text);
+            level.map_or(Logs::None, |level| Level::parse(&level).map_or(Logs::All, Logs::From))
+        }
+    }
+}
+
+impl Talk {
+    /// `None`: the caller cannot be asked anything.
+    fn of(call: &Call<'_>, session: &Session) -> Option<Box<Self>> {
+        let live = call.live.filter(|live| call.events && !live.capabilities.is_empty())?;
+        let again = || {
+            let mut params = RawWriter::object(256);
+            for (name, value) in call.params.iter() {
+                params.raw(name, value.get());
+            }
+            let params = String::from_utf8(params.finish()).ok()?.into();
+            Some(Again { name: call.name.into(), params, along: call.along.clone() })
+        };
+        let call = if session.era() == Era::Stateless { again() } else { None };
+        Some(Box::new(Self { live: Arc::clone(live), asking: Asking::new(live), needed: None, call, rounds: 0 }))
+    }
 }
 
 impl Relay {
@@ -128,54 +234,222 @@ impl Relay {
     /// # Errors
     /// [`UpstreamError`]: no further message comes.
     pub(crate) async fn next(&mut self) -> Result<Reply, UpstreamError> {
-        if let Some(Answer::Json(status, body)) = &self.answer {
-            let (status, body) = (*status, body.clone());
-            self.answer = None;
-            self.done = true;
-            let outcome =
-                answer::of_json(status, &body, self.id).inspect_err(|_| self.upstream.forget(&self.session))?;
-            return Ok(self.last(status, outcome));
-        }
         loop {
-            let data = self.data().await?;
-            let Some(message) = std::str::from_utf8(&data).ok().and_then(|text| RawObject::parse(text).ok()) else {
+            if let Some(body) = self.outbox.pop_front() {
+                return Ok(Reply { status: StatusCode::OK, body, last: false, outcome: "request" });
+            }
+            if let Some(Answer::Json(status, body)) = &self.answer {
+                let (status, body) = (*status, body.clone());
                 self.answer = None;
-                return Err(UpstreamError::Protocol("an event is not a JSON-RPC message"));
-            };
-            if let Some(reply) = self.reply(&message) {
-                return Ok(reply);
+                self.done = true;
+                let outcome = answer::of_json(status, &body, self.id).inspect_err(|_| self.forget())?;
+                match self.ends(status, outcome)? {
+                    Some(reply) => return Ok(reply),
+                    None => continue,
+                }
+            }
+            match self.came().await? {
+                Came::Answer => {}
+                Came::Said(asker, answer) => self.said(asker, answer)?,
+                Came::Data(data) => {
+                    let Some(message) = std::str::from_utf8(&data).ok().and_then(|text| RawObject::parse(text).ok())
+                    else {
+                        self.answer = None;
+                        return Err(UpstreamError::Protocol("an event is not a JSON-RPC message"));
+                    };
+                    if let Some(reply) = self.reply(&message)? {
+                        return Ok(reply);
+                    }
+                }
             }
         }
     }
 
-    /// The data of the next event.
-    async fn data(&mut self) -> Result<Vec<u8>, UpstreamError> {
-        let Some(Answer::Events(events)) = &mut self.answer else { return Err(UpstreamError::Broken) };
-        let error = match timeout_at(self.deadline, events.next()).await {
-            Ok(Ok(Some(data))) => return Ok(data),
-            Ok(Ok(None)) => UpstreamError::Broken,
-            Ok(Err(error)) => error,
-            Err(_) => UpstreamError::Timeout,
+    /// Waits for the upstream and for the client, whichever is first.
+    async fn came(&mut self) -> Result<Came, UpstreamError> {
+        let waits = self.talk.as_ref().is_some_and(|talk| talk.needed.is_some());
+        let asking = self.talk.as_mut().map(|talk| &mut talk.asking).filter(|asking| !asking.is_idle());
+        // People take their time.
+        let deadline = if asking.is_some() { self.hard_deadline } else { self.deadline };
+        let said = async {
+            match asking {
+                Some(asking) => asking.answered().await,
+                None => std::future::pending().await,
+            }
         };
-        self.answer = None;
-        Err(error)
+        let upstream = async {
+            if let Some(sending) = &mut self.sending {
+                return sending.await.map(Some).map(|answer| (answer, None));
+            }
+            match &mut self.answer {
+                Some(Answer::Events(events)) => {
+                    events.next().await?.ok_or(UpstreamError::Broken).map(|data| (None, Some(data)))
+                }
+                _ if waits => std::future::pending().await,
+                _ => Err(UpstreamError::Broken),
+            }
+        };
+        let came = tokio::select! {
+            biased;
+            (asker, answer) = said => return Ok(Came::Said(asker, answer)),
+            came = timeout_at(deadline, upstream) => came,
+        };
+        match came {
+            Ok(Ok((Some(answer), _))) => {
+                self.sending = None;
+                self.answer = Some(answer);
+                Ok(Came::Answer)
+            }
+            Ok(Ok((None, data))) => Ok(Came::Data(data.unwrap_or_default())),
+            other => {
+                self.answer = None;
+                if self.sending.take().is_some() {
+                    self.forget();
+                }
+                other.map_or(Err(UpstreamError::Timeout), |failed| failed.map(|_| Came::Answer))
+            }
+        }
+    }
+
+    /// The upstream has ended its session, or changed what it is: the next call asks anew.
+    fn forget(&self) {
+        match &self.own {
+            Some(own) => own.forget(&self.session),
+            None => self.upstream.forget(&self.session),
+        }
     }
 
     /// What one message of a stream is for the caller, if anything.
-    fn reply(&mut self, message: &RawObject<'_>) -> Option<Reply> {
+    fn reply(&mut self, message: &RawObject<'_>) -> Result<Option<Reply>, UpstreamError> {
         if let Some(outcome) = answer::outcome(message, self.id) {
             self.done = true;
             self.answer = None;
-            return Some(self.last(StatusCode::OK, outcome));
+            return self.ends(StatusCode::OK, outcome);
         }
-        // Requests of the upstream and answers to other ids are nobody's here.
+        if let Some((id, method, params)) = asking::request(message) {
+            self.requested(id, &method, params);
+            return Ok(None);
+        }
+        // Answers to other ids are nobody's here.
         if message.get("id").is_some() {
             tracing::debug!("dropped a message that is no answer to this request");
+            return Ok(None);
+        }
+        let body = match self.given_up(message) {
+            Some(body) => Some(body),
+            None => translate::notification(message, self.id, self.token.as_deref(), self.logs),
+        };
+        let Some(body) = body else { return Ok(None) };
+        self.put_off();
+        Ok(Some(Reply { status: StatusCode::OK, body, last: false, outcome: "notification" }))
+    }
+
+    fn put_off(&mut self) {
+        self.deadline = (Instant::now() + self.timeout).min(self.hard_deadline);
+    }
+
+    /// A request of an upstream of the older era: it goes to the client whose call this is, or is answered here.
+    fn requested(&mut self, id: &RawValue, method: &str, params: Option<&RawValue>) {
+        if method == "ping" {
+            return self.upstream.respond(&self.session, id, Said::Result("{}"));
+        }
+        // Only a session that declares what this client can do may ask it.
+        let talk = self.talk.as_mut().filter(|_| self.own.is_some());
+        match talk.and_then(|talk| talk.asking.ask(method, params, Asker::Request(id.to_owned()))) {
+            Some(message) => self.outbox.push_back(message),
+            None => self.upstream.respond(&self.session, id, Said::Error(NOT_OFFERED)),
+        }
+    }
+
+    /// The upstream wants an answer no more.
+    fn given_up(&mut self, message: &RawObject<'_>) -> Option<Vec<u8>> {
+        let talk = self.talk.as_mut().filter(|talk| !talk.asking.is_idle())?;
+        if message.text("method")? != "notifications/cancelled" {
             return None;
         }
-        let body = translate::notification(message, self.id, self.token.as_deref(), self.wants_logs)?;
-        self.deadline = (Instant::now() + self.timeout).min(self.hard_deadline);
-        Some(Reply { status: StatusCode::OK, body, last: false, outcome: "notification" })
+        let params = RawObject::parse(message.get("params")?.get()).ok()?;
+        let id = params.get("requestId")?;
+        talk.asking.give_up(|asker| matches!(asker, Asker::Request(asked) if asked.get() == id.get()))
+    }
+
+    /// The client has answered.
+    fn said(&mut self, asker: Asker, answer: live::Answer) -> Result<(), UpstreamError> {
+        self.put_off();
+        match asker {
+            Asker::Request(id) => {
+                let said = match &answer {
+                    live::Answer::Result(result) => Said::Result(result.get()),
+                    live::Answer::Error(error) => Said::Error(error.get()),
+                };
+                self.upstream.respond(&self.session, &id, said);
+                Ok(())
+            }
+            Asker::Input(key, method) => {
+                let needed = self.talk.as_mut().and_then(|talk| talk.needed.as_mut());
+                needed.map_or(Ok(()), |needed| needed.answered(key, &method, answer))?;
+                self.go_on()
+            }
+        }
+    }
+
+    /// The upstream needs something before it goes on: the client is asked for all of it at once.
+    fn need(&mut self, needed: Needed) -> Result<(), UpstreamError> {
+        let talk = self.talk.as_mut().ok_or(UpstreamError::NotOffered)?;
+        talk.rounds += 1;
+        if talk.rounds > MAX_ROUNDS {
+            return Err(UpstreamError::TooManyRounds);
+        }
+        for Question { key, method, params } in &needed.questions {
+            let asker = Asker::Input(key.clone(), method.clone());
+            let message = talk.asking.ask(method, params.as_deref(), asker).ok_or(UpstreamError::NotOffered)?;
+            self.outbox.push_back(message);
+        }
+        talk.needed = Some(needed);
+        self.go_on()
+    }
+
+    /// Sends the call on once everything is answered.
+    fn go_on(&mut self) -> Result<(), UpstreamError> {
+        let Some(talk) = self.talk.as_mut() else { return Ok(()) };
+        let Some(needed) = talk.needed.take_if(|needed| needed.is_complete()) else { return Ok(()) };
+        let again = talk.call.as_ref().ok_or(UpstreamError::NotOffered)?;
+        let params = needed.params(&again.params)?;
+        let params =
+            RawObject::parse(&params).map_err(|_| UpstreamError::Protocol("its questions cannot be answered"))?;
+        let (id, action) = (self.upstream.next_id(), self.clean.action);
+        let written = Outgoing {
+            id,
+            action,
+            name: &again.name,
+            params: &params,
+            from: self.clean.era,
+            to: self.session.era(),
+            declared: declared(Some(&talk.live), true),
+        }
+        .write();
+        let (upstream, session) = (Arc::clone(&self.upstream), Arc::clone(&self.session));
+        let (name, along) = (again.name.clone(), again.along.clone());
+        self.sending = Some(Box::pin(async move {
+            let name = action.is_named_in_header().then_some(&*name);
+            let post = Post { body: written.body, method: action.method(), name, along: &along };
+            let response = upstream.post(&session, post).await?;
+            answer::read(&upstream, &session, response).await
+        }));
+        (self.id, self.done) = (id, false);
+        self.put_off();
+        Ok(())
+    }
+
+    /// What an outcome is for the caller; `None` where the call goes on.
+    fn ends(&mut self, status: StatusCode, outcome: Outcome<'_>) -> Result<Option<Reply>, UpstreamError> {
+        if let Outcome::Result(result) = outcome
+            && self.clean.era == Era::Legacy
+            && let Some(needed) = Needed::read(result)?
+        {
+            self.need(needed)?;
+            return Ok(None);
+        }
+        Ok(Some(self.last(status, outcome)))
     }
 
     /// The last message, whatever comes before it: for callers that take no events.
@@ -203,7 +477,7 @@ impl Relay {
                 let code = error_code(error);
                 if matches!(code, Some(-32022 | -32601)) {
                     // It has changed its era, or what it is: the next request asks again.
-                    self.upstream.forget(&self.session);
+                    self.forget();
                 }
                 // Towards legacy callers an error is always within a 200.
                 let status =

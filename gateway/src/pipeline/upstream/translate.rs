@@ -1,8 +1,9 @@
 //! Between the two eras: what a caller sent → what this upstream understands, and back. Pure.
 
-use crate::era::{Era, META_CAPABILITIES, META_CLIENT, META_VERSION, STATELESS};
+use crate::era::{Era, META_CAPABILITIES, META_CLIENT, META_LEVEL, META_VERSION, STATELESS};
 use crate::pipeline::action::Action;
 use crate::raw::{Edits, RawObject, RawWriter};
+use crate::session::level::Level;
 use serde_json::value::RawValue;
 
 /// Who we are, for upstreams and clients.
@@ -15,8 +16,57 @@ pub(crate) fn own_meta() -> String {
     format!("{{\"{META_VERSION}\":\"{STATELESS}\",\"{META_CAPABILITIES}\":{{}},\"{META_CLIENT}\":{}}}", identity())
 }
 
+/// What a caller of the older era has said of itself in its session.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Declared<'a> {
+    /// Its capabilities, a JSON object.
+    pub(crate) capabilities: &'a str,
+    /// The log messages that it wants.
+    pub(crate) level: Option<Level>,
+}
+
+impl Declared<'_> {
+    /// Of a caller that has said nothing.
+    pub(crate) const NOTHING: Declared<'static> = Declared { capabilities: "{}", level: None };
+
+    fn write(&self, meta: &mut RawWriter) {
+        meta.text(META_VERSION, STATELESS).raw(META_CAPABILITIES, self.capabilities).raw(META_CLIENT, &identity());
+        if let Some(level) = self.level {
+            meta.text(META_LEVEL, level.name());
+        }
+    }
+}
+
+/// Which log messages the caller wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Logs {
+    /// None.
+    None,
+    /// All.
+    All,
+    /// Those from this level on.
+    From(Level),
+}
+
+impl Logs {
+    fn want(self, params: Option<&RawValue>) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::From(least) => {
+                let params = params.and_then(|params| RawObject::parse(params.get()).ok());
+                let level = params.and_then(|params| params.text("level")).and_then(|level| Level::parse(&level));
+                // What is of no known level is not held back.
+                level.is_none_or(|level| level >= least)
+            }
+        }
+    }
+}
+
 /// The prefix of `_meta` keys that only the stateless protocol knows.
 const STATELESS_PREFIX: &str = "io.modelcontextprotocol/";
+/// The extension that is not relayed.
+const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 /// A request as it goes upstream: what the caller's parameters say, about what the upstream calls by its own name.
 pub(crate) struct Outgoing<'a> {
@@ -32,6 +82,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) from: Era,
     /// The upstream's era.
     pub(crate) to: Era,
+    /// What the caller has said of itself in its session; counts for callers of the older era.
+    pub(crate) declared: Declared<'a>,
 }
 
 /// A call written down, and the progress token that it replaced.
@@ -65,7 +117,9 @@ impl Outgoing<'_> {
             }
         }
         if !meta_seen && self.from == Era::Legacy && self.to == Era::Stateless {
-            params.raw("_meta", &own_meta());
+            let mut meta = RawWriter::object(256);
+            self.declared.write(&mut meta);
+            params.bytes("_meta", &meta.finish());
         }
         let params = params.finish();
         let mut message = RawWriter::object(params.len() + 80);
@@ -95,14 +149,16 @@ impl Outgoing<'_> {
         let mut meta = RawWriter::object(value.get().len() + 160);
         let mut empty = true;
         if self.from == Era::Legacy && self.to == Era::Stateless {
-            meta.text(META_VERSION, STATELESS).raw(META_CAPABILITIES, "{}").raw(META_CLIENT, &identity());
+            self.declared.write(&mut meta);
             empty = false;
         }
         for (name, value) in fields.iter() {
             if name.starts_with(STATELESS_PREFIX) && (self.to == Era::Legacy || self.from == Era::Legacy) {
                 continue;
             }
-            if name == "progressToken" {
+            if name == META_CAPABILITIES {
+                meta.raw(name, &relayed(value));
+            } else if name == "progressToken" {
                 *token = Some(value.to_owned());
                 meta.raw(name, &self.id.to_string());
             } else {
@@ -112,6 +168,31 @@ impl Outgoing<'_> {
         }
         (!empty).then(|| meta.finish())
     }
+}
+
+/// The capabilities of a caller of the stateless era without those that are not relayed: tasks would be known to the
+/// upstream alone.
+fn relayed(declared: &RawValue) -> std::borrow::Cow<'_, str> {
+    if !declared.get().contains("tasks\"") {
+        return declared.get().into();
+    }
+    let Ok(fields) = RawObject::parse(declared.get()) else { return declared.get().into() };
+    let mut kept = RawWriter::object(declared.get().len());
+    for (name, value) in fields.iter().filter(|(name, _)| *name != "tasks") {
+        match RawObject::parse(value.get()).ok().filter(|_| name == "extensions") {
+            Some(extensions) => {
+                let mut inner = RawWriter::object(value.get().len());
+                for (name, value) in extensions.iter().filter(|(name, _)| *name != TASKS) {
+                    inner.raw(name, value.get());
+                }
+                kept.bytes(name, &inner.finish());
+            }
+            None => {
+                kept.raw(name, value.get());
+            }
+        }
+    }
+    String::from_utf8(kept.finish()).map_or_else(|_| declared.get().into(), Into::into)
 }
 
 /// A result as the caller's era wants it: the stateless protocol names the kind of every result.
@@ -137,10 +218,10 @@ pub(crate) fn notification(
     message: &RawObject<'_>,
     our_id: u64,
     token: Option<&RawValue>,
-    wants_logs: bool,
+    logs: Logs,
 ) -> Option<Vec<u8>> {
     match message.text("method")?.as_ref() {
-        "notifications/message" if wants_logs => {
+        "notifications/message" if logs.want(message.get("params")) => {
             let mut out = RawWriter::object(256);
             for (name, value) in message.iter() {
                 out.raw(name, value.get());

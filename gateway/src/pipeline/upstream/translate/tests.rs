@@ -3,7 +3,16 @@ use serde_json::{Value, json};
 
 fn write(from: Era, to: Era, params: &str) -> (String, Option<String>) {
     let params = RawObject::parse(params).unwrap();
-    let written = Outgoing { id: 7, action: Action::Call, name: "search", params: &params, from, to }.write();
+    let written = Outgoing {
+        id: 7,
+        action: Action::Call,
+        name: "search",
+        params: &params,
+        from,
+        to,
+        declared: Declared::NOTHING,
+    }
+    .write();
     (String::from_utf8(written.body).unwrap(), written.token.map(|token| token.get().to_owned()))
 }
 
@@ -58,7 +67,7 @@ fn a_result_is_named_for_stateless_callers_only() {
 fn progress_reaches_only_the_request_it_belongs_to() {
     let token: Box<RawValue> = serde_json::from_str("\"mine\"").unwrap();
     let seen = |text: &str, token: Option<&RawValue>| {
-        notification(&RawObject::parse(text).unwrap(), 7, token, false).map(|out| String::from_utf8(out).unwrap())
+        notification(&RawObject::parse(text).unwrap(), 7, token, Logs::None).map(|out| String::from_utf8(out).unwrap())
     };
     let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":7,"progress":50}}"#;
     assert!(seen(progress, Some(&token)).unwrap().contains(r#""progressToken":"mine","progress":50"#));
