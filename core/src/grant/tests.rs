@@ -1,6 +1,9 @@
 use super::*;
 use crate::id::TenantId;
 
+mod matrix;
+mod naive;
+
 fn id(text: &str) -> ConnectorId {
     ConnectorId::any(text).unwrap()
 }
