@@ -5,6 +5,7 @@ mod endpoint;
 mod exchange;
 mod guard;
 mod only_here;
+mod reach;
 
 use std::{
     collections::VecDeque,
