@@ -205,8 +205,17 @@ impl RequestId {
     pub fn accept(presented: Option<&str>) -> Self {
         match presented {
             Some(text) if Self::well_formed(text) => Self(text.into()),
-            _ => Self(uuid::Uuid::now_v7().to_string().into()),
+            _ => Self::new(),
         }
+    }
+
+    /// A UUID version 7. Its random part need not be a secret, so no system call is made for it.
+    fn new() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let mut random = [0; 10];
+        fastrand::fill(&mut random);
+        let millis = u64::try_from(since.as_millis()).unwrap_or_default();
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string().into())
     }
 
     fn well_formed(text: &str) -> bool {

@@ -23,6 +23,7 @@ mod explain;
 #[cfg(test)]
 mod fixtures;
 pub mod folder;
+mod front;
 mod given;
 mod metrics;
 mod pipeline;

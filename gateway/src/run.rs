@@ -19,12 +19,10 @@ use crate::writer::{ClusterWriter, Writer};
 use aperium_crds::Settings;
 use aperium_platform::serve::{ServerLimits, serve};
 use arc_swap::ArcSwap;
-use axum::Router;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -155,14 +153,14 @@ async fn serve_all(
         ..ServerLimits::default()
     };
     let mut servers: JoinSet<io::Result<()>> = JoinSet::new();
-    let mut start = |listener: Option<TcpListener>, app: Router| {
-        if let Some(listener) = listener {
-            servers.spawn(serve(listener, app, limits.clone(), shutdown.clone()));
-        }
-    };
-    start(Some(listeners.public), app::public(state));
-    start(listeners.in_cluster, app::public(state));
-    start(listeners.admin, app::admin(state));
+    let public = app::public(state);
+    servers.spawn(serve(listeners.public, public.clone(), limits.clone(), shutdown.clone()));
+    if let Some(listener) = listeners.in_cluster {
+        servers.spawn(serve(listener, public, limits.clone(), shutdown.clone()));
+    }
+    if let Some(listener) = listeners.admin {
+        servers.spawn(serve(listener, app::admin(state), limits, shutdown));
+    }
     while let Some(ended) = servers.join_next().await {
         ended.map_err(io::Error::other)??;
     }

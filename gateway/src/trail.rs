@@ -6,8 +6,7 @@
 use crate::snapshot::Identity;
 use crate::state::State as Gateway;
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -47,24 +46,30 @@ struct Facts {
     status: Option<StatusCode>,
 }
 
-/// Middleware: follows a request to the last byte of its answer.
-pub(crate) async fn follow(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
-    if !gateway.snapshot.load().catalog.settings.telemetry.access_log {
-        return next.run(request).await;
-    }
-    let trail = Arc::new(Trail {
-        started: Instant::now(),
-        request_id: request_id(request.headers()).into(),
-        http_method: request.method().clone(),
-        endpoint: endpoint(request.uri().path()),
-        facts: Mutex::default(),
-    });
-    let response = CURRENT.scope(Arc::clone(&trail), next.run(request)).await;
+/// Begins to follow a request, where the settings want an access log and anyone reads it.
+pub(crate) fn begin(gateway: &Gateway, request: &Request) -> Option<Arc<Trail>> {
+    let wanted = tracing::enabled!(target: "aperium::access", tracing::Level::INFO)
+        && gateway.snapshot.load().catalog.settings.telemetry.access_log;
+    wanted.then(|| {
+        Arc::new(Trail {
+            started: Instant::now(),
+            request_id: request_id(request.headers()).into(),
+            http_method: request.method().clone(),
+            endpoint: endpoint(request.uri().path()),
+            facts: Mutex::default(),
+        })
+    })
+}
+
+/// Follows it to the last byte of its answer.
+pub(crate) async fn follow(trail: Option<Arc<Trail>>, answering: impl Future<Output = Response>) -> Response {
+    let Some(trail) = trail else { return answering.await };
+    let response = CURRENT.scope(Arc::clone(&trail), answering).await;
     trail.with(|facts| facts.status = Some(response.status()));
     response.map(|inner| Body::new(Followed { inner, trail, ended: false }))
 }
 
-/// The id that the request-id layer has put into the headers.
+/// The id that was put into the headers.
 fn request_id(headers: &HeaderMap) -> &str {
     headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default()
 }

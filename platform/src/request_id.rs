@@ -3,7 +3,7 @@
 use aperium_core::id::RequestId;
 use axum::{extract::Request, middleware::Next, response::Response};
 use http::{HeaderName, HeaderValue};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 /// `X-Request-Id`: 1 to 128 characters of `[A-Za-z0-9._-]`; anything else is replaced.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -11,7 +11,18 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Middleware: gives the request its [`RequestId`] (as an extension and as its only `X-Request-Id` header), runs the
 /// rest in a span with the field `request_id`, and puts the id on the response.
 pub async fn request_id(mut request: Request, next: Next) -> Response {
+    let (value, span) = begin(&mut request);
     let id = accept(&request);
+    request.extensions_mut().insert(id);
+    let mut response = next.run(request).instrument(span).await;
+    end(&mut response, value);
+    response
+}
+
+/// Gives the request its id, as its only `X-Request-Id` header, and the span that belongs to it: for services that have
+/// no layers. Hand the id to [`end`].
+pub fn begin(request: &mut Request) -> (Option<HeaderValue>, Span) {
+    let id = accept(request);
     // The form of an id is a subset of header values, so this never fails.
     let value = HeaderValue::from_str(id.as_str()).ok();
     if let Some(value) = &value {
@@ -19,12 +30,14 @@ pub async fn request_id(mut request: Request, next: Next) -> Response {
     }
     let span =
         tracing::info_span!("request", request_id = %id, method = %request.method(), path = request.uri().path());
-    request.extensions_mut().insert(id);
-    let mut response = next.run(request).instrument(span).await;
-    if let Some(value) = value {
-        response.headers_mut().insert(X_REQUEST_ID, value);
+    (value, span)
+}
+
+/// Puts the id on the response.
+pub fn end(response: &mut Response, id: Option<HeaderValue>) {
+    if let Some(id) = id {
+        response.headers_mut().insert(X_REQUEST_ID, id);
     }
-    response
 }
 
 fn accept(request: &Request) -> RequestId {

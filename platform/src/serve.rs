@@ -4,22 +4,22 @@
 //! bounded, a failing `accept` is waited out, and draining ends. And no request is handled whose framing two programs
 //! could read in two ways (`guard`).
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-
-use axum::{Router, extract::ConnectInfo};
-use hyper::{Request, body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
+use std::{
+    convert::Infallible, future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration,
 };
+
+use axum::{body::Body, response::Response};
+use futures::FutureExt as _;
+use http::StatusCode;
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt as _;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::{Service, ServiceExt as _};
 
 mod accept;
 mod chunks;
@@ -67,18 +67,34 @@ impl Default for ServerLimits {
     }
 }
 
+/// What can be served: a router, or any service over requests that never fails. Cloned for each request.
+pub trait App: Clone + Send + Sync + 'static {
+    /// Answers one request.
+    fn answer(self, request: Request<Body>) -> impl Future<Output = Response> + Send;
+}
+
+impl<S> App for S
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    async fn answer(self, request: Request<Body>) -> Response {
+        self.oneshot(request).await.unwrap_or_else(|never| match never {})
+    }
+}
+
 /// Serves HTTP/1.1 until `shutdown` is cancelled, then drains and returns.
 ///
-/// Draining closes idle connections and lets requests under way finish for `limits.drain`. Requests carry the peer's address as `ConnectInfo<SocketAddr>`. A handler that panics
-/// answers 500.
+/// Draining closes idle connections and lets requests under way finish for `limits.drain`. A handler that panics answers
+/// 500.
 ///
 /// HTTP/2 is off: its detection waits for the client's first bytes without a deadline.
 ///
 /// # Errors
 /// None today: a listener that cannot accept is waited for. The type leaves room for one.
-pub async fn serve(
+pub async fn serve<A: App>(
     listener: TcpListener,
-    app: Router,
+    app: A,
     limits: ServerLimits,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
@@ -86,8 +102,7 @@ pub async fn serve(
     Ok(())
 }
 
-async fn run(mut listener: impl Accept, app: Router, limits: ServerLimits, shutdown: CancellationToken) {
-    let app = app.layer(CatchPanicLayer::new());
+async fn run<A: App>(mut listener: impl Accept, app: A, limits: ServerLimits, shutdown: CancellationToken) {
     let builder = Arc::new(builder(&limits));
     let limits = Arc::new(limits);
     let slots = Arc::new(Semaphore::new(limits.max_connections));
@@ -134,10 +149,9 @@ impl ServerLimits {
     }
 }
 
-fn builder(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+fn builder(limits: &ServerLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.max_head_bytes.max(8 * 1024))
@@ -145,33 +159,31 @@ fn builder(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-struct Connection {
-    app: Router,
-    builder: Arc<auto::Builder<TokioExecutor>>,
+struct Connection<A> {
+    app: A,
+    builder: Arc<http1::Builder>,
     limits: Arc<ServerLimits>,
     peer: SocketAddr,
 }
 
-impl Connection {
+impl<A: App> Connection<A> {
     async fn serve(self, stream: TcpStream, shutdown: CancellationToken) {
         let Self { app, builder, limits, peer } = self;
         let verdict = Arc::new(Verdict::default());
         let guarded = Guard::new(stream, limits.of_stream(), Arc::clone(&verdict));
-        let service = service_fn(move |mut request: Request<Incoming>| {
+        let service = service_fn(move |request: Request<Incoming>| {
             let refused = verdict.of_next();
-            let handled = refused.is_none().then(|| {
-                request.extensions_mut().insert(ConnectInfo(peer));
-                app.clone().oneshot(request)
-            });
             if let Some(refusal) = refused {
                 limits.refusals.count(refusal);
                 tracing::debug!(%peer, reason = refusal.reason(), "request refused for its framing");
             }
+            let app = app.clone();
             async move {
-                match (handled, refused) {
-                    (Some(handled), _) => handled.await,
-                    (None, refusal) => Ok(refusal.unwrap_or(Refusal::RequestLine).respond()),
-                }
+                let answer = match refused {
+                    None => caught(app.answer(request.map(Body::new))).await,
+                    Some(refusal) => refusal.respond(),
+                };
+                Ok::<_, Infallible>(answer)
             }
         });
         let connection = builder.serve_connection(TokioIo::new(guarded), service);
@@ -184,7 +196,17 @@ impl Connection {
             }
         };
         if let Err(error) = outcome {
-            tracing::debug!(%peer, error, "connection ended with an error");
+            tracing::debug!(%peer, %error, "connection ended with an error");
         }
     }
+}
+
+/// A handler that panics has said nothing yet; what it had in hand is dropped with it.
+async fn caught(answering: impl Future<Output = Response>) -> Response {
+    AssertUnwindSafe(answering).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!("a handler panicked");
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    })
 }

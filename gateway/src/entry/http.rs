@@ -12,9 +12,8 @@ use crate::pipeline::authz::proxy;
 use crate::pipeline::route::proxy::ProxyTarget;
 use crate::snapshot::Identity;
 use crate::state::State as Gateway;
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::Response;
 use http::request::Parts;
 use http::{Method, header};
@@ -37,12 +36,8 @@ pub(crate) const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 /// Any method of `/v1/connectors/<id>` and everything below it.
-pub(crate) async fn proxy(
-    State(gateway): State<Arc<Gateway>>,
-    Extension(identity): Extension<Arc<Identity>>,
-    request: Request,
-) -> Response {
-    match forward(&gateway, &identity, request).await {
+pub(crate) async fn proxy(gateway: &Gateway, identity: &Arc<Identity>, request: Request) -> Response {
+    match forward(gateway, identity, request).await {
         Ok(response) => response,
         Err(failure) => gateway.refuse_as("proxy", &failure),
     }

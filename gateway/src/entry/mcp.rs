@@ -12,8 +12,7 @@ use crate::state::State as Gateway;
 use crate::trail;
 use aperium_core::id::ConnectorId;
 use aperium_platform::body::{self, BodyError};
-use axum::Extension;
-use axum::extract::{Path, Request, State};
+use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderMap, header};
 use serde_json::value::RawValue;
@@ -29,37 +28,23 @@ mod session;
 mod subscribe;
 mod wanted;
 
-pub(crate) use session::{aggregate_end, aggregate_stream, single_end, single_stream};
+pub(crate) use session::{end, stream};
 
 use envelope::{EnvelopeError, Message};
 
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
-type Caller = Extension<Arc<Identity>>;
-
-/// `POST /v1/mcp`: all connectors.
-pub(crate) async fn aggregate(
-    State(gateway): State<Arc<Gateway>>,
-    Extension(identity): Caller,
+/// `POST /v1/mcp`: all connectors. `POST /v1/mcp/<id>`: one connector under its own names; one that the caller is granted
+/// nothing on answers like one that does not exist.
+pub(crate) async fn message(
+    gateway: &Gateway,
+    identity: &Arc<Identity>,
+    only: Option<&str>,
     request: Request,
 ) -> Response {
-    match Context::new(&gateway, &identity, None) {
-        Ok(context) => serve(&gateway, context, request).await,
-        Err(failure) => gateway.refuse(&failure),
-    }
-}
-
-/// `POST /v1/mcp/<id>`: one connector under its own names. A connector that the caller is granted nothing on answers
-/// like one that does not exist.
-pub(crate) async fn single(
-    State(gateway): State<Arc<Gateway>>,
-    Path(id): Path<String>,
-    Extension(identity): Caller,
-    request: Request,
-) -> Response {
-    match Context::new(&gateway, &identity, Some(&id)) {
-        Ok(context) => serve(&gateway, context, request).await,
+    match Context::new(gateway, identity, only) {
+        Ok(context) => serve(gateway, context, request).await,
         Err(failure) => gateway.refuse(&failure),
     }
 }

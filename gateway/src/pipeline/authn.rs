@@ -3,12 +3,8 @@
 use crate::error::Failure;
 use crate::snapshot::Identity;
 use crate::state::State as Gateway;
-use crate::trail;
 use aperium_core::caller::{Caller, Principal};
 use aperium_platform::bearer;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
 use http::{HeaderMap, header};
 use std::sync::{Arc, LazyLock};
 
@@ -20,25 +16,11 @@ const MAX_TOKEN: usize = 16 * 1024;
 
 static LOOPBACK: LazyLock<Arc<Identity>> = LazyLock::new(|| Identity::new(Caller::new(Principal::Loopback)));
 
-/// Middleware: puts the caller's [`Identity`] into the request's extensions.
-pub(crate) async fn authenticate(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {
-    match identify(&gateway, request.headers()).await {
-        Ok(identity) => {
-            trail::called_by(&identity);
-            request.extensions_mut().insert(identity);
-            // It has done its work; nothing behind this line can pass it on.
-            request.headers_mut().remove(header::AUTHORIZATION);
-            next.run(request).await
-        }
-        Err(failure) => gateway.refuse(&failure),
-    }
-}
-
 /// Who calls.
 ///
 /// # Errors
 /// [`Failure::Unauthenticated`], [`Failure::AuthenticationDown`].
-async fn identify(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<Identity>, Failure> {
+pub(crate) async fn identify(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<Identity>, Failure> {
     let access = gateway.access.load();
     if !headers.contains_key(header::AUTHORIZATION) {
         return if access.loopback() {

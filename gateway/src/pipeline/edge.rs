@@ -3,25 +3,17 @@
 
 use crate::access::Access;
 use crate::error::Failure;
-use crate::state::State as Gateway;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::extract::Request;
 use http::{HeaderMap, Method, Uri, header};
 use std::net::IpAddr;
-use std::sync::Arc;
 
-/// Middleware: 403 for a foreign `Host` or `Origin`, 400 for headers that belong to delegates.
-pub(crate) async fn edge(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
-    let access = gateway.access.load();
-    let checked = check(&access, request.uri(), request.headers());
-    match checked.and_then(|()| bodiless(request.method(), request.uri().path(), request.headers())) {
-        Ok(()) => {
-            drop(access);
-            next.run(request).await
-        }
-        Err(failure) => gateway.refuse(&failure),
-    }
+/// All of it.
+///
+/// # Errors
+/// What [`check`] and [`bodiless`] say.
+pub(crate) fn edge(access: &Access, request: &Request) -> Result<(), Failure> {
+    check(access, request.uri(), request.headers())?;
+    bodiless(request.method(), request.uri().path(), request.headers())
 }
 
 /// Checks what a web page or a wrongly routed request would give away.

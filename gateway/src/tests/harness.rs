@@ -6,6 +6,7 @@ use crate::catalog::{Catalog, ResourceKey, Resources};
 use crate::changes::hub::Hub;
 use crate::discovery::{Event, Events, Manager, Placement, SecretSeen};
 use crate::document::{DocumentStore, follow};
+use crate::front::Front;
 use crate::given;
 use crate::metrics::Metrics;
 use crate::pipeline::authn::static_tokens::TokenFiles;
@@ -56,7 +57,7 @@ pub(super) const TOKEN: &str = "agent-token";
 /// A gateway.
 pub(super) struct Gateway {
     pub(super) state: Arc<State>,
-    pub(super) router: Router,
+    pub(super) router: Front,
     pub(super) admin: Router,
     pub(super) events: Events,
     snapshots: watch::Receiver<()>,

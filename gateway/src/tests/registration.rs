@@ -123,28 +123,18 @@ async fn a_registrant_who_loses_the_right_is_unregistered() {
 }
 
 #[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "a client of the gateway, not the gateway")]
 async fn a_registrant_who_dies_is_noticed_at_once() {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let fake = Fake::stateless(&["search"]).await;
     let gateway = setup(&[fake.address.to_string()]).start().await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = tokio_util::sync::CancellationToken::new();
-    tokio::spawn(aperium_platform::serve::serve(listener, gateway.router.clone(), Default::default(), stop.clone()));
+    let listening = gateway.listen().await;
     let body = json!({ "url": format!("http://{}/mcp", fake.address) }).to_string();
-    let mut registrant = tokio::net::TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "POST /v1/mcp/register HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST /v1/mcp/register HTTP/1.1\nHost: localhost\nAuthorization: Bearer {TOKEN}\nContent-Type: application/json\nContent-Length: {}\n\n{body}",
         body.len()
     );
-    registrant.write_all(head.as_bytes()).await.unwrap();
-    let mut seen = Vec::new();
-    while !String::from_utf8_lossy(&seen).contains("auto1") {
-        assert_ne!(registrant.read_buf(&mut seen).await.unwrap(), 0, "{}", String::from_utf8_lossy(&seen));
-    }
+    let mut registrant = listening.write(&head).await;
+    read_until(&mut registrant, "auto1").await;
     drop(registrant);
     let gone = gateway.until(|snapshot| snapshot.connectors().is_empty());
     tokio::time::timeout(Duration::from_secs(2), gone).await.expect("noticed within two seconds");
-    stop.cancel();
 }

@@ -2,7 +2,7 @@
 //! notifications of the client, a level of log messages.
 
 use super::envelope::Message;
-use super::{Accepts, Caller, Context, Incoming, accepts, listen};
+use super::{Accepts, Context, Incoming, accepts, listen};
 use crate::catalog::ResourceKey;
 use crate::changes::notice::List;
 use crate::changes::watch::Watch;
@@ -19,12 +19,11 @@ use crate::session::streams::{Held, OpenStream};
 use crate::session::token::HEADER;
 use crate::snapshot::Identity;
 use crate::state::State as Gateway;
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,42 +56,14 @@ fn named(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
     }
 }
 
-/// `GET /v1/mcp`.
-pub(crate) async fn aggregate_stream(
-    State(gateway): State<Arc<Gateway>>,
-    Extension(identity): Caller,
-    request: Request,
-) -> Response {
-    open(&gateway, &identity, None, &request).unwrap_or_else(|failure| gateway.refuse(&failure))
+/// `GET /v1/mcp` and `GET /v1/mcp/<id>`.
+pub(crate) fn stream(gateway: &Gateway, identity: &Arc<Identity>, only: Option<&str>, request: &Request) -> Response {
+    open(gateway, identity, only, request).unwrap_or_else(|failure| gateway.refuse(&failure))
 }
 
-/// `GET /v1/mcp/<id>`.
-pub(crate) async fn single_stream(
-    State(gateway): State<Arc<Gateway>>,
-    Path(id): Path<String>,
-    Extension(identity): Caller,
-    request: Request,
-) -> Response {
-    open(&gateway, &identity, Some(&id), &request).unwrap_or_else(|failure| gateway.refuse(&failure))
-}
-
-/// `DELETE /v1/mcp`.
-pub(crate) async fn aggregate_end(
-    State(gateway): State<Arc<Gateway>>,
-    Extension(identity): Caller,
-    headers: HeaderMap,
-) -> Response {
-    end(&gateway, &identity, None, &headers).unwrap_or_else(|failure| gateway.refuse(&failure))
-}
-
-/// `DELETE /v1/mcp/<id>`.
-pub(crate) async fn single_end(
-    State(gateway): State<Arc<Gateway>>,
-    Path(id): Path<String>,
-    Extension(identity): Caller,
-    headers: HeaderMap,
-) -> Response {
-    end(&gateway, &identity, Some(&id), &headers).unwrap_or_else(|failure| gateway.refuse(&failure))
+/// `DELETE /v1/mcp` and `DELETE /v1/mcp/<id>`.
+pub(crate) fn end(gateway: &Gateway, identity: &Arc<Identity>, only: Option<&str>, headers: &HeaderMap) -> Response {
+    close(gateway, identity, only, headers).unwrap_or_else(|failure| gateway.refuse(&failure))
 }
 
 /// The session of a GET or DELETE; without one, and in the stateless era, there are no such methods.
@@ -107,9 +78,6 @@ fn session_of(gateway: &Gateway, identity: &Identity, headers: &HeaderMap) -> Re
 /// Nothing is sent again, so `Last-Event-ID` says nothing here.
 fn open(gateway: &Gateway, identity: &Arc<Identity>, id: Option<&str>, request: &Request) -> Result<Response, Failure> {
     let context = Context::new(gateway, identity, id)?;
-    if request.method() != Method::GET {
-        return Err(Failure::Method);
-    }
     let live = session_of(gateway, identity, request.headers())?;
     if !matches!(accepts(request.headers()), Accepts { events: true, .. }) {
         return Err(Failure::NotAcceptable);
@@ -171,7 +139,7 @@ pub(super) fn event_stream(body: Body) -> Response {
     response
 }
 
-fn end(
+fn close(
     gateway: &Gateway,
     identity: &Arc<Identity>,
     id: Option<&str>,

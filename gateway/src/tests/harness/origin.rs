@@ -55,7 +55,7 @@ impl Origin {
     }
 }
 
-async fn serve(app: Router) -> (SocketAddr, CancellationToken) {
+async fn serve(app: impl aperium_platform::serve::App) -> (SocketAddr, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
     let limits = aperium_platform::serve::ServerLimits { drain: Duration::ZERO, ..Default::default() };

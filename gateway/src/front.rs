@@ -1,0 +1,167 @@
+//! What every request of the public listeners meets first, and the data path: an id, the edge, who calls, then one of
+//! three ways by hand (MCP, the proxy, everything else).
+//!
+//! Layers of a router would say the same in fewer lines; but each of them moves the request and its future to the heap
+//! once more, and on this path that is a tenth of a call's time. Whatever is not the data path is a router's.
+
+use crate::entry::{http as proxy, mcp};
+use crate::error::Failure;
+use crate::pipeline::{authn, edge};
+use crate::snapshot::Identity;
+use crate::state::State;
+use crate::trail;
+use aperium_platform::request_id;
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use http::{Method, header};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tower::{Service, ServiceExt as _};
+use tracing::Instrument as _;
+
+/// The service of the public listeners. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Front(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    state: Arc<State>,
+    /// What needs no caller: load balancers ask by address and have no token.
+    open: Router,
+    /// What needs one, the data path aside.
+    rest: Router,
+}
+
+impl Front {
+    /// Puts it together.
+    pub(crate) fn new(state: &Arc<State>, open: Router, rest: Router) -> Self {
+        Self(Arc::new(Parts { state: Arc::clone(state), open, rest }))
+    }
+
+    /// First and last: every answer carries the id that the logs carry.
+    async fn serve(self, mut request: Request) -> Response {
+        let (id, span) = request_id::begin(&mut request);
+        // One line for every request, whatever became of it.
+        let trail = trail::begin(&self.0.state, &request);
+        let mut response = trail::follow(trail, self.0.admit(request).instrument(span)).await;
+        request_id::end(&mut response, id);
+        response
+    }
+}
+
+impl Parts {
+    /// Before anyone asks for a token: what a web page or a stray proxy sends is no request at all. Then the token.
+    async fn admit(&self, mut request: Request) -> Response {
+        if request.uri().path() == "/healthz" {
+            return through(&self.open, request).await;
+        }
+        if let Err(failure) = edge::edge(&self.state.access.load(), &request) {
+            return self.state.refuse(&failure);
+        }
+        match authn::identify(&self.state, request.headers()).await {
+            Ok(identity) => {
+                trail::called_by(&identity);
+                // It has done its work; nothing behind this line can pass it on.
+                request.headers_mut().remove(header::AUTHORIZATION);
+                self.route(identity, request).await
+            }
+            Err(failure) => self.state.refuse(&failure),
+        }
+    }
+
+    async fn route(&self, identity: Arc<Identity>, mut request: Request) -> Response {
+        match Way::of(request.uri().path()) {
+            Way::Mcp(only) => {
+                let only = only.map(str::to_owned);
+                self.mcp(&identity, only.as_deref(), request).await
+            }
+            Way::Proxy => proxy::proxy(&self.state, &identity, request).await,
+            Way::Rest => {
+                request.extensions_mut().insert(identity);
+                through(&self.rest, request).await
+            }
+        }
+    }
+
+    async fn mcp(&self, identity: &Arc<Identity>, only: Option<&str>, request: Request) -> Response {
+        match *request.method() {
+            Method::POST => mcp::message(&self.state, identity, only, request).await,
+            Method::GET => mcp::stream(&self.state, identity, only, &request),
+            Method::DELETE => mcp::end(&self.state, identity, only, request.headers()),
+            _ => Failure::Method.respond(None, false),
+        }
+    }
+}
+
+/// Where a path leads.
+#[derive(Debug, PartialEq, Eq)]
+enum Way<'p> {
+    /// `/v1/mcp`, or `/v1/mcp/<id>`.
+    Mcp(Option<&'p str>),
+    /// `/v1/connectors/<id>` and everything below it, undecoded.
+    Proxy,
+    /// The routers' business.
+    Rest,
+}
+
+impl<'p> Way<'p> {
+    /// `/v1/mcp/register` is nobody's id: the word is reserved.
+    fn of(path: &'p str) -> Self {
+        if let Some(rest) = path.strip_prefix("/v1/mcp") {
+            return match rest.strip_prefix('/') {
+                None if rest.is_empty() => Self::Mcp(None),
+                Some(id) if !id.is_empty() && !id.contains('/') && id != "register" => Self::Mcp(Some(id)),
+                _ => Self::Rest,
+            };
+        }
+        if path.strip_prefix("/v1/connectors/").is_some_and(|rest| !rest.is_empty()) { Self::Proxy } else { Self::Rest }
+    }
+}
+
+async fn through(router: &Router, request: Request) -> Response {
+    router.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+}
+
+impl Service<Request> for Front {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let serving = self.clone().serve(request);
+        Box::pin(async move { Ok(serving.await) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_path_is_three_ways_and_nothing_else() {
+        for (path, way) in [
+            ("/v1/mcp", Way::Mcp(None)),
+            ("/v1/mcp/odoo", Way::Mcp(Some("odoo"))),
+            ("/v1/mcp/", Way::Rest),
+            ("/v1/mcp/odoo/x", Way::Rest),
+            ("/v1/mcp/register", Way::Rest),
+            ("/v1/mcpx", Way::Rest),
+            ("/v1/connectors/github", Way::Proxy),
+            ("/v1/connectors/github/../x", Way::Proxy),
+            ("/v1/connectors/", Way::Rest),
+            ("/v1/connectors", Way::Rest),
+            ("/api/whoami", Way::Rest),
+            ("/", Way::Rest),
+        ] {
+            assert_eq!(Way::of(path), way, "{path}");
+        }
+    }
+}
