@@ -173,11 +173,17 @@ impl Default for Registration {
 pub struct Telemetry {
     /// One line of the log for every request. Default true.
     pub access_log: bool,
+    /// Where spans go: the traces endpoint of a collector that takes OTLP over HTTP, such as
+    /// `https://collector.example.com:4318/v1/traces`. It is reached under the egress rules; one inside the cluster
+    /// must be named in `egress.allowHosts`. Empty: no spans. Read when the gateway starts.
+    pub otlp_endpoint: String,
+    /// Of the requests that bring no decision of their own, how many in a hundred are traced. Default 100.
+    pub sample_percent: u8,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { access_log: true }
+        Self { access_log: true, otlp_endpoint: String::new(), sample_percent: 100 }
     }
 }
 

@@ -35,6 +35,7 @@ mod secrets;
 mod session;
 mod settings;
 mod snapshot;
+mod spans;
 mod state;
 mod status;
 #[cfg(test)]

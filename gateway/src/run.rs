@@ -14,6 +14,7 @@ use crate::registration::{Numbers, Registrations};
 use crate::session::Sessions;
 use crate::settings;
 use crate::snapshot::Snapshot;
+use crate::spans::{Spans, SpansError};
 use crate::state::State;
 use crate::writer::{ClusterWriter, Writer};
 use aperium_crds::Settings;
@@ -36,6 +37,9 @@ pub enum RunError {
     /// Without authentication the gateway must not be reachable from elsewhere.
     #[error("the loopback principal needs a listener on loopback, not on {0}")]
     NotLoopback(std::net::SocketAddr),
+    /// The collector of spans.
+    #[error(transparent)]
+    Spans(#[from] SpansError),
     /// A listener, or the data folder.
     #[error("{0}")]
     Listener(#[from] io::Error),
@@ -75,6 +79,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     let (changed, snapshots) = watch::channel(());
     let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new(), None)));
     let metrics = Arc::new(Metrics::new());
+    let spans = Spans::start(&settings, shutdown.clone())?;
     let state = Arc::new(State {
         access: ArcSwap::from_pointee(Access::new(&config.own, &settings, &tokens)),
         changes: Hub::new(Arc::clone(&snapshot), snapshots.clone(), Arc::clone(&metrics), shutdown.clone()),
@@ -87,6 +92,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         stopping: shutdown.clone(),
         reviewer,
         document,
+        spans,
         loaded: AtomicBool::new(false),
     });
     let manager = Manager::new(Arc::clone(&state), config.own.clone(), Arc::clone(&settings), events.clone(), changed);

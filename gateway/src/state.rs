@@ -10,6 +10,7 @@ use crate::pipeline::authn::token_review::Reviewer;
 use crate::registration::Registrations;
 use crate::session::Sessions;
 use crate::snapshot::Snapshot;
+use crate::spans::Spans;
 use crate::writer::Writer;
 use arc_swap::ArcSwap;
 use axum::response::Response;
@@ -43,6 +44,8 @@ pub(crate) struct State {
     pub(crate) reviewer: Option<Reviewer>,
     /// The document that the configuration comes from, where it does.
     pub(crate) document: Option<Arc<DocumentStore>>,
+    /// Takes the spans of finished requests; none unless a collector is configured.
+    pub(crate) spans: Option<Spans>,
     /// Whether the Catalog has been read once: before that nobody can be served.
     pub(crate) loaded: AtomicBool,
 }

@@ -22,6 +22,7 @@ mod proxy;
 mod registration;
 mod resume;
 mod sessions;
+mod spans;
 mod streams;
 mod subscriptions;
 mod system;

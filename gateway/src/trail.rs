@@ -1,20 +1,25 @@
-//! What becomes known of one request while it is served → one line of the access log when its last byte has gone.
+//! What becomes known of one request while it is served → one line of the access log and two spans when its last byte
+//! has gone.
 //!
 //! The steps of the pipeline note what they decide; nobody carries it from hand to hand. A line holds who asked for
 //! what, by which Grant, and what came of it: never a path, an argument, a header or a token.
 
 use crate::snapshot::Identity;
+use crate::spans::context::TraceContext;
 use crate::state::State as Gateway;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
+
+mod traced;
+use traced::Traced;
 
 tokio::task_local! {
     static CURRENT: Arc<Trail>;
@@ -30,6 +35,8 @@ pub(crate) struct Trail {
     request_id: Box<str>,
     http_method: Method,
     endpoint: &'static str,
+    logged: bool,
+    traced: Option<Traced>,
     facts: Mutex<Facts>,
 }
 
@@ -44,21 +51,31 @@ struct Facts {
     decision: Option<&'static str>,
     outcome: Option<&'static str>,
     status: Option<StatusCode>,
+    /// Whoever asks, in its trace.
+    context: Option<TraceContext>,
+    /// Whether the context is that of a caller, or made here.
+    continued: bool,
+    upstream: Option<(SystemTime, Option<SystemTime>)>,
 }
 
-/// Begins to follow a request, where the settings want an access log and anyone reads it.
+/// Begins to follow a request, where the settings want an access log and anyone reads it, or spans.
 pub(crate) fn begin(gateway: &Gateway, request: &Request) -> Option<Arc<Trail>> {
-    let wanted = tracing::enabled!(target: "aperium::access", tracing::Level::INFO)
+    let logged = tracing::enabled!(target: "aperium::access", tracing::Level::INFO)
         && gateway.snapshot.load().catalog.settings.telemetry.access_log;
-    wanted.then(|| {
-        Arc::new(Trail {
-            started: Instant::now(),
-            request_id: request_id(request.headers()).into(),
-            http_method: request.method().clone(),
-            endpoint: endpoint(request.uri().path()),
-            facts: Mutex::default(),
-        })
-    })
+    if !logged && gateway.spans.is_none() {
+        return None;
+    }
+    let trail = Arc::new(Trail {
+        started: Instant::now(),
+        request_id: request_id(request.headers()).into(),
+        http_method: request.method().clone(),
+        endpoint: endpoint(request.uri().path()),
+        logged,
+        traced: gateway.spans.clone().map(Traced::new),
+        facts: Mutex::default(),
+    });
+    trail.join(request.headers().get("traceparent").and_then(|value| value.to_str().ok()));
+    Some(trail)
 }
 
 /// Follows it to the last byte of its answer.
@@ -102,6 +119,26 @@ pub(crate) fn asked_for(method: &'static str) {
     note(|facts| facts.rpc_method = Some(method));
 }
 
+/// The message says in which trace it belongs, which counts more than what the connection says.
+pub(crate) fn continues(traceparent: &str) {
+    let _ = CURRENT.try_with(|trail| trail.join(Some(traceparent)));
+}
+
+/// Whether anybody wants to know about traces.
+pub(crate) fn traces() -> bool {
+    CURRENT.try_with(|trail| trail.traced.is_some()).unwrap_or(false)
+}
+
+/// The `traceparent` for an upstream, where spans are made: the upstream's belong to ours.
+pub(crate) fn traceparent() -> Option<HeaderValue> {
+    let header = |trail: &Arc<Trail>| {
+        let client = trail.traced.as_ref()?.client;
+        let context = trail.read(|facts| facts.context)?;
+        HeaderValue::from_str(&TraceContext { parent: client, ..context }.header()).ok()
+    };
+    CURRENT.try_with(header).ok().flatten()
+}
+
 /// The caller may.
 pub(crate) fn permitted(connector: &str, name: Option<&str>, grant: &str) {
     note(|facts| {
@@ -109,6 +146,7 @@ pub(crate) fn permitted(connector: &str, name: Option<&str>, grant: &str) {
         facts.name = name.map(|name| name.chars().take(MAX_NAME).collect::<String>().into());
         facts.grant = Some(grant.into());
         facts.decision = Some("allowed");
+        facts.upstream = Some((SystemTime::now(), None));
     });
 }
 
@@ -131,22 +169,52 @@ impl Trail {
         fact(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// What came of it, once that is known.
-    pub(crate) fn ended(&self, outcome: &'static str) {
-        self.with(|facts| facts.outcome = Some(outcome));
+    fn read<T>(&self, fact: impl FnOnce(&Facts) -> T) -> T {
+        fact(&self.facts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn write(&self, complete: bool) {
-        let took_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    /// Joins the trace of a `traceparent`, or begins one where none is good.
+    fn join(&self, traceparent: Option<&str>) {
+        let Some(traced) = &self.traced else { return };
+        let given = traceparent.and_then(TraceContext::parse);
         self.with(|facts| {
-            let caller = facts.caller.as_ref().map(|identity| identity.caller.principal.to_string());
-            let status = facts.status.map(|status| status.as_u16());
-            let done = match status {
+            facts.continued |= given.is_some();
+            facts.context = given.or(facts.context).or_else(|| Some(traced.begin()));
+        });
+    }
+
+    /// What came of it, once that is known.
+    pub(crate) fn ended(&self, outcome: &'static str) {
+        self.with(|facts| {
+            facts.outcome = Some(outcome);
+            if let Some((_, end)) = &mut facts.upstream {
+                end.get_or_insert_with(SystemTime::now);
+            }
+        });
+    }
+
+    fn finish(&self, complete: bool) {
+        self.with(|facts| {
+            let done = match facts.status.map(|status| status.as_u16()) {
                 Some(..400) => "ok",
                 _ => "failed",
             };
             // A caller that left before the end has heard half of whatever it was.
-            let outcome = if complete { facts.outcome.unwrap_or(done) } else { facts.outcome.unwrap_or("cancelled") };
+            facts.outcome.get_or_insert(if complete { done } else { "cancelled" });
+        });
+        if self.logged {
+            self.write();
+        }
+        if let Some(traced) = &self.traced {
+            self.read(|facts| traced.tell(self, facts));
+        }
+    }
+
+    fn write(&self) {
+        let took_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.with(|facts| {
+            let caller = facts.caller.as_ref().map(|identity| identity.caller.principal.to_string());
+            let status = facts.status.map(|status| status.as_u16());
             tracing::info!(
                 target: "aperium::access",
                 request_id = &*self.request_id,
@@ -158,7 +226,7 @@ impl Trail {
                 name = facts.name.as_deref(),
                 decision = facts.decision,
                 grant = facts.grant.as_deref(),
-                outcome,
+                outcome = facts.outcome,
                 status,
                 took_ms,
                 "request"
@@ -198,7 +266,7 @@ impl Drop for Followed {
         let complete = self.ended || self.inner.is_end_stream();
         // What the body knows of its end it says when it goes, and that comes first.
         self.inner = Body::empty();
-        self.trail.write(complete);
+        self.trail.finish(complete);
     }
 }
 

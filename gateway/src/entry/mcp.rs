@@ -199,6 +199,13 @@ async fn dispatch(gateway: &Gateway, context: &Context, message: Incoming<'_>) -
             );
         }
     };
+    if trail::traces()
+        && let Some(meta) = params.as_ref().and_then(|params| params.get("_meta"))
+        && let Some(traceparent) =
+            RawObject::parse(meta.get()).ok().and_then(|meta| meta.text("traceparent").map(|text| text.into_owned()))
+    {
+        trail::continues(&traceparent);
+    }
     let listed = Kind::ALL.into_iter().find(|kind| kind.list_method() == message.method);
     let session = match era {
         // Who begins a session has none, whatever an older one left behind.

@@ -184,6 +184,7 @@ impl Setup {
         let (changed, snapshots) = watch::channel(());
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new(), None)));
         let metrics = Arc::new(Metrics::new());
+        let spans = crate::spans::Spans::start(&settings, stop.clone()).unwrap();
         let state = Arc::new(State {
             access: ArcSwap::from_pointee(Access::new(&own, &settings, &TokenFiles::default())),
             changes: Hub::new(Arc::clone(&snapshot), snapshots.clone(), Arc::clone(&metrics), stop.clone()),
@@ -196,6 +197,7 @@ impl Setup {
             stopping: stop.clone(),
             reviewer: self.reviewer.map(Reviewer::new),
             document: self.document.clone(),
+            spans,
             loaded: AtomicBool::new(false),
         });
         let manager = Manager::new(Arc::clone(&state), own, settings, events.clone(), changed);

@@ -2,6 +2,7 @@
 
 use super::{METHODS, ProxyError, request_id};
 use crate::pipeline::upstream::UpstreamError;
+use crate::trail;
 use aperium_core::header_rules;
 use axum::body::Body;
 use bytes::Bytes;
@@ -45,6 +46,9 @@ pub(super) fn head(parts: &Parts, carries_secret: bool) -> Result<HeaderMap, Pro
     }
     if let Ok(id) = HeaderValue::from_str(request_id(parts)) {
         head.insert("x-request-id", id);
+    }
+    if let Some(ours) = trail::traceparent() {
+        head.insert("traceparent", ours);
     }
     if carries_secret {
         head.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));

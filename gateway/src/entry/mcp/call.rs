@@ -270,6 +270,10 @@ fn along(
             along.headers.push((name, value.clone()));
         }
     }
+    if let Some(ours) = trail::traceparent() {
+        along.headers.retain(|(name, _)| name != "traceparent");
+        along.headers.push((HeaderName::from_static("traceparent"), ours));
+    }
     let mirrored = mirrored.filter(|mirrored| !mirrored.is_empty());
     if let Some(mirrored) = mirrored.filter(|_| era == Era::Stateless) {
         mirrored.check(headers, arguments)?;
