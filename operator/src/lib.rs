@@ -13,6 +13,7 @@ pub mod backoff;
 pub mod cluster_facts;
 pub mod connector;
 pub mod context;
+pub mod encryption;
 pub mod events;
 #[cfg(test)]
 mod fixtures;
@@ -158,6 +159,7 @@ async fn lead(
     work.spawn(readiness::run(context.clone(), stop.clone()));
     work.spawn(routing::run(context.clone(), stop.clone()));
     work.spawn(grant::run(context.clone(), stop.clone()));
+    work.spawn(encryption::run(context.clone(), fixed.system_namespace.clone(), stop.clone()));
     work.spawn(cluster_facts::run(context.clone(), fixed.clone(), facts_hold, stop.clone()));
     if let Some((path, fixed)) = followed {
         work.spawn(settings::follow(context.clone(), path, fixed, stop.clone()));
