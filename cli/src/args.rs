@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Prints the CustomResourceDefinitions.
     Crds,
+    /// Says who may do something, by which Grant, and if not, why not.
+    Explain(ExplainArgs),
     /// Makes a token for a client: prints it, and the hash that the settings hold.
     Token,
 }
@@ -95,6 +97,33 @@ pub(crate) struct ExportArgs {
     /// Goes on when resources say what a document cannot; the document names it in comments.
     #[arg(long)]
     pub(crate) allow_loss: bool,
+}
+
+/// `aperium explain`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// The connector's id.
+    pub(crate) connector: String,
+    /// tools, prompts, resources, templates or proxy.
+    pub(crate) category: String,
+    /// The name or URI; nothing for the proxy.
+    pub(crate) name: Option<String>,
+    /// Whom it is about, as a Grant names them: user:alice@example.com, group:finance, client:ci. May be repeated: somebody
+    /// who is all of these. Without it, whoever asks.
+    #[arg(long = "as", value_name = "SUBJECT")]
+    pub(crate) subjects: Vec<String>,
+    /// A running gateway, as in http://127.0.0.1:8080.
+    #[arg(long, conflicts_with = "folder")]
+    pub(crate) url: Option<url::Url>,
+    /// A file with the token to ask with, for `--url`.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// A folder of manifests: what its grants say, whatever the connectors offer.
+    #[arg(long, required_unless_present = "url", requires = "subjects")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Prints the answer as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {

@@ -3,6 +3,8 @@
 mod args;
 mod config;
 mod crds;
+mod explain;
+mod remote;
 mod token;
 mod up;
 
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args),
         Command::Config(command) => config::run(&command),
         Command::Crds => crds::print(),
+        Command::Explain(args) => explain::run(&args),
         Command::Token => token::print(),
     };
     match done {

@@ -1,6 +1,6 @@
 //! The routers of the listeners. Layers run from the last to the first; each line says why it is there.
 
-use crate::entry::{api, probes, register};
+use crate::entry::{api, probes};
 use crate::error::Failure;
 use crate::front::Front;
 use crate::state::State;
@@ -21,7 +21,6 @@ pub(crate) fn public(state: &Arc<State>) -> Front {
         // The same as on the admin listener, for whom a Grant allows it.
         .route("/metrics", get(probes::granted_metrics))
         .merge(api::routes(state))
-        .merge(register(state))
         .fallback(not_found)
         .with_state(Arc::clone(state));
     Front::new(state, open, rest)
@@ -35,11 +34,6 @@ pub(crate) fn admin(state: &Arc<State>) -> Router {
         .route("/metrics", get(probes::metrics))
         .with_state(Arc::clone(state))
         .layer(from_fn(request_id::request_id))
-}
-
-/// Dynamic registration: beside the aggregate, answering like the API.
-fn register(state: &Arc<State>) -> Router<Arc<State>> {
-    api::answering(state, Router::new().route("/v1/mcp/register", post(register::register)))
 }
 
 async fn not_found() -> Response {

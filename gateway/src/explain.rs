@@ -1,11 +1,14 @@
 //! "Who may do this, and by which Grant?": one capability and somebody's subjects in, the answer with its reason out.
 //! Pure; the same rules that decide calls.
 
+use crate::catalog::{Catalog, Resources};
 use crate::snapshot::{Entry, Health, Kind, Snapshot};
 use aperium_core::capability::Category;
 use aperium_core::grant::{CallerGrants, GrantRule, Granted, Pattern, Subject};
 use aperium_core::id::ConnectorId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// Somebody and something.
 #[derive(Debug)]
@@ -21,9 +24,9 @@ pub(crate) struct Question<'a> {
 }
 
 /// Why it is allowed or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Reason {
+pub enum Reason {
     /// A Grant opens it.
     Granted,
     /// No Grant names the person at all: every request is 403.
@@ -45,36 +48,36 @@ pub(crate) enum Reason {
 }
 
 /// The answer.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Explanation {
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Explanation {
     /// Whether a call would go through.
-    pub(crate) allowed: bool,
+    pub allowed: bool,
     /// Why.
-    pub(crate) reason: Reason,
+    pub reason: Reason,
     /// The same for people.
-    pub(crate) message: String,
+    pub message: String,
     /// The connector's id as it is spelled.
-    pub(crate) connector: String,
+    pub connector: String,
     /// The category.
-    pub(crate) category: &'static str,
+    pub category: &'static str,
     /// The upstream's own name.
-    pub(crate) name: String,
+    pub name: String,
     /// The grants of the person that open it.
-    pub(crate) grants: Vec<By>,
+    pub grants: Vec<By>,
     /// For admins: every Grant that opens it, to whomever.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) everyone: Option<Vec<By>>,
+    pub everyone: Option<Vec<By>>,
 }
 
 /// One Grant that opens it.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct By {
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct By {
     /// `<namespace>/<name>`.
-    pub(crate) grant: String,
+    pub grant: String,
     /// The first of its patterns that does.
-    pub(crate) pattern: String,
+    pub pattern: String,
     /// Whom it names.
-    pub(crate) subjects: Vec<String>,
+    pub subjects: Vec<String>,
 }
 
 impl By {
@@ -83,6 +86,85 @@ impl By {
         Self { grant: rule.name.clone(), pattern: pattern.to_string(), subjects }
     }
 }
+
+/// The question as it is asked.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// For admins: whom it is about, as everything that a Grant could name them by: `user:alice@example.com`,
+    /// `group:finance`. Without it, the caller.
+    #[serde(default, rename = "as")]
+    pub subjects: Vec<String>,
+    /// The connector's id.
+    pub connector: String,
+    /// `tools`, `prompts`, `resources`, `templates` or `proxy`.
+    pub category: String,
+    /// The name or URI; nothing for the proxy.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// The most subjects of one question.
+const MAX_SUBJECTS: usize = 256;
+
+impl Asked {
+    /// The category; a name is set, and only the proxy has none.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub(crate) fn category(&self) -> Result<Category, String> {
+        let category = Category::ALL.into_iter().find(|category| category.as_str() == self.category);
+        let category = category.ok_or("`category` must be tools, prompts, resources, templates or proxy")?;
+        if (category == Category::Proxy) == self.name.is_empty() {
+            Ok(category)
+        } else {
+            Err("`name` must be set, and only the category proxy has none".to_owned())
+        }
+    }
+
+    /// Whom it is about. Whoever is meant is an authenticated caller, whom `*` names as well.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub(crate) fn subjects(&self) -> Result<Vec<Subject>, String> {
+        if self.subjects.len() > MAX_SUBJECTS {
+            return Err(format!("`as` must hold at most {MAX_SUBJECTS} subjects"));
+        }
+        let parse = |text: &String| text.parse::<Subject>().map_err(|error| format!("`as`: {error}"));
+        std::iter::once(Ok(Subject::Anyone)).chain(self.subjects.iter().map(parse)).collect()
+    }
+}
+
+/// Answers as far as grants go: what the connector offers is not known without asking it.
+///
+/// # Errors
+/// What is wrong with the question, for people.
+pub fn of_resources(resources: &Resources, asked: &Asked) -> Result<Explanation, String> {
+    let (category, subjects) = (asked.category()?, asked.subjects()?);
+    let question = Question { subjects: &subjects, connector: &asked.connector, category, name: &asked.name };
+    let catalog = Catalog::build(resources, Arc::default(), NAMESPACE);
+    let mine = CallerGrants::of_subjects(&subjects, &*catalog.grants);
+    let wanted = ConnectorId::any(&asked.connector).map(|id| id.key()).unwrap_or_default();
+    let Some(config) = catalog.connectors.iter().find(|config| config.id.key() == wanted) else {
+        return Ok(answer(&question, &asked.connector, &asked.name, Reason::UnknownConnector, None));
+    };
+    let connector = Granted { id: &config.id, namespace: &config.key.namespace, labels: &config.labels };
+    let grants: Vec<By> = mine.opening(connector, category, &asked.name).map(By::of).collect();
+    let everyone = CallerGrants::all(&*catalog.grants).opening(connector, category, &asked.name).map(By::of).collect();
+    let reason = match grants.is_empty() {
+        _ if mine.rules().next().is_none() => Reason::NoRole,
+        true => Reason::NotGranted,
+        false => Reason::Granted,
+    };
+    let mut answer = answer(&question, config.id.as_str(), &asked.name, reason, None);
+    if answer.allowed {
+        answer.message.push_str(", if the connector offers it");
+    }
+    Ok(Explanation { grants, everyone: Some(everyone), ..answer })
+}
+
+/// The namespace that resources without one count as.
+const NAMESPACE: &str = "aperium-system";
 
 /// Answers a question. An admin hears what is hidden or in quarantine, and of everybody's grants; to others, such a
 /// thing is unknown.

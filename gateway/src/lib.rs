@@ -19,7 +19,7 @@ pub mod document;
 mod entry;
 mod era;
 mod error;
-mod explain;
+pub mod explain;
 #[cfg(test)]
 mod fixtures;
 pub mod folder;

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+use utoipa::ToSchema;
 
 /// One well-known server.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Provider {
     /// What `spec.provider` says.
@@ -31,7 +32,7 @@ pub(crate) struct Provider {
 }
 
 /// How the gateway authenticates to a well-known server.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProviderAuth {
     /// The type, as in `spec.auth.type`.

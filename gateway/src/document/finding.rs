@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::fmt;
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing; nothing is refused for it.
@@ -29,7 +29,7 @@ impl Severity {
 }
 
 /// One thing that is wrong. Neither text nor path quotes a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,

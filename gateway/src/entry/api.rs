@@ -3,6 +3,7 @@
 //! Each area has a file with its own `routes()`; they are put together here. A handler names what it needs in its
 //! arguments: [`Asker`] is any caller with a grant, [`Admin`] one with the role, [`Body`] a JSON body.
 
+use super::register;
 use crate::error::{self, Failure};
 use crate::snapshot::{Identity, Snapshot, View};
 use crate::state::State as Gateway;
@@ -18,35 +19,48 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
 
 mod change;
 mod config;
 mod connectors;
 mod explain;
 mod grants;
+mod openapi;
 mod registry;
 mod whoami;
 
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
-/// All routes of the API.
+/// All routes of the API, ready to be served.
 pub(crate) fn routes(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
-    let areas = Router::new()
+    Router::from(areas())
+        .method_not_allowed_fallback(|| async { ApiFailure(Failure::Method) })
+        .route_layer(from_fn_with_state(Arc::clone(gateway), finish))
+}
+
+/// The routes of each area, with their descriptions.
+fn areas() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
         .merge(config::routes())
         .merge(connectors::routes())
         .merge(explain::routes())
         .merge(grants::routes())
+        .merge(openapi::routes())
+        .merge(register::routes())
         .merge(registry::routes())
-        .merge(whoami::routes());
-    answering(gateway, areas)
+        .merge(whoami::routes())
 }
 
-/// Routes whose failures are answered as the API answers them.
-pub(crate) fn answering(gateway: &Arc<Gateway>, routes: Router<Arc<Gateway>>) -> Router<Arc<Gateway>> {
-    routes
-        .method_not_allowed_fallback(|| async { ApiFailure(Failure::Method) })
-        .route_layer(from_fn_with_state(Arc::clone(gateway), finish))
+/// How every failure is answered.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Error {
+    /// What is wrong, and what to do about it.
+    error: String,
+    /// What the logs know it by.
+    request_id: String,
 }
 
 /// What a handler gives.

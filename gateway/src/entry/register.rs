@@ -3,7 +3,7 @@
 //! The first line of the answer says the id; a keepalive line follows every second. Whoever closes the connection, or
 //! loses the right, is unregistered.
 
-use super::api::{Answer, Asker, Body};
+use super::api::{Answer, Asker, Body, Error};
 use crate::error::Failure;
 use crate::registration::{Denied, Ticket};
 use crate::snapshot::{Health, Identity};
@@ -18,11 +18,18 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior, interval};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new().routes(routes!(register))
+}
 
 /// The body.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Server {
+struct Server {
     /// The MCP endpoint of the server.
     url: String,
 }
@@ -33,7 +40,15 @@ const GRACE: Duration = Duration::from_secs(2);
 const BEAT: Duration = Duration::from_secs(1);
 
 /// Registers, asks the server what it offers, and holds the connection.
-pub(crate) async fn register(
+#[utoipa::path(
+    post, path = "/v1/mcp/register", operation_id = "registerServer", tag = "registration",
+    summary = "Registers an MCP server for as long as the connection is open", request_body = Server,
+    responses(
+        (status = 200, content_type = "application/x-ndjson", body = String, description = "The id, then a keepalive line every second"),
+        (status = "4XX", body = Error), (status = "5XX", body = Error)
+    )
+)]
+async fn register(
     State(gateway): State<Arc<Gateway>>,
     Asker { snapshot, view }: Asker,
     Body(server): Body<Server>,

@@ -12,9 +12,10 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
+use utoipa::{IntoParams, ToSchema};
 
 /// What a resource shall be.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     /// Where it is; without it, the system namespace.
@@ -31,7 +32,8 @@ pub(super) struct Wanted {
 }
 
 /// What names the resource to be deleted.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Unwanted {
     /// Where it is; without it, the system namespace.
@@ -43,8 +45,8 @@ pub(super) struct Unwanted {
 }
 
 /// What was written.
-#[derive(Debug, Serialize)]
-struct Written {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Written {
     namespace: String,
     name: String,
     /// What the next change must name.

@@ -3,7 +3,7 @@
 //! Shown for every source, always without secrets. Saved where the document itself is the source; everywhere else the
 //! resources are, and they are changed one by one.
 
-use super::{Admin, ApiFailure, Body, ok};
+use super::{Admin, ApiFailure, Body, Error, ok};
 use crate::catalog::Catalog;
 use crate::document::{DocumentError, Finding, Reading, Severity, Source, export, store};
 use crate::error::{Failure, json};
@@ -11,22 +11,24 @@ use crate::snapshot::{Snapshot, View};
 use crate::state::State as Gateway;
 use aperium_core::caller::Principal;
 use aperium_core::grant::{CallerGrants, Role};
-use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new().route("/api/config", get(show).put(save)).route("/aperture/config:validate", post(validate))
+pub(super) fn routes() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new().routes(routes!(show, save)).routes(routes!(validate))
 }
 
 /// The configuration as a document.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Document)]
 struct Shown {
     /// The text (HuJSON); every secret is `"***"`.
     config: String,
@@ -35,8 +37,9 @@ struct Shown {
 }
 
 /// A document to be saved.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewDocument)]
 struct Wanted {
     /// The text (JSON or HuJSON); a `"***"` that came with it keeps the value of before.
     config: String,
@@ -45,7 +48,8 @@ struct Wanted {
 }
 
 /// What was saved.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DocumentSaved)]
 struct Saved {
     success: bool,
     /// What the next change must name.
@@ -53,7 +57,8 @@ struct Saved {
 }
 
 /// A document that is not saved.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DocumentRefused)]
 struct NotSaved<'a> {
     success: bool,
     /// All findings in one line.
@@ -64,16 +69,18 @@ struct NotSaved<'a> {
 }
 
 /// A document to be looked at.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CheckedDocument)]
 struct Looked {
     /// The text.
     config: String,
 }
 
 /// What is wrong with it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schema(as = DocumentVerdict)]
 struct Verdict {
     /// Whether it could be saved.
     valid: bool,
@@ -83,6 +90,11 @@ struct Verdict {
     findings: Vec<Finding>,
 }
 
+#[utoipa::path(
+    get, path = "/api/config", operation_id = "getConfig", tag = "configuration",
+    summary = "All configuration as one document, without secrets (admins)",
+    responses((status = 200, body = Shown), (status = "4XX", body = Error), (status = "5XX", body = Error))
+)]
 async fn show(State(gateway): State<Arc<Gateway>>, Admin(asker): Admin) -> Result<Response, ApiFailure> {
     let (config, hash) = shown(&gateway, &asker.snapshot);
     ok(&Shown { config, hash })
@@ -103,6 +115,11 @@ fn shown(gateway: &Gateway, snapshot: &Snapshot) -> (String, String) {
     (export.text, hash)
 }
 
+#[utoipa::path(
+    put, path = "/api/config", operation_id = "putConfig", tag = "configuration",
+    summary = "Saves the document, where it is the source (admins)", request_body = Wanted,
+    responses((status = 200, body = Saved), (status = 422, body = NotSaved<'_>), (status = "4XX", body = Error), (status = "5XX", body = Error))
+)]
 async fn save(
     State(gateway): State<Arc<Gateway>>,
     Admin(asker): Admin,
@@ -192,6 +209,11 @@ async fn served(gateway: &Gateway, reading: &Reading) {
     }
 }
 
+#[utoipa::path(
+    post, path = "/aperture/config:validate", operation_id = "validateConfig", tag = "configuration",
+    summary = "What would stand against saving a document (admins)", request_body = Looked,
+    responses((status = 200, body = Verdict), (status = "4XX", body = Error), (status = "5XX", body = Error))
+)]
 async fn validate(
     State(gateway): State<Arc<Gateway>>,
     Admin(asker): Admin,

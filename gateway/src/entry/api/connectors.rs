@@ -1,8 +1,8 @@
 //! `GET /api/connectors`, `GET /api/connectors/<id>`, `POST /api/connectors/<id>/refresh`: what there is, how it is, and
 //! what of it the caller may use. `PUT` and `DELETE /api/connectors/<id>`: for admins, what there shall be.
 
-use super::change::{self, Unwanted, Wanted};
-use super::{Admin, Answer, ApiFailure, Asker, Body, Query, ok};
+use super::change::{self, Unwanted, Wanted, Written};
+use super::{Admin, Answer, ApiFailure, Asker, Body, Error, Query, ok};
 use crate::catalog::ResourceKey;
 use crate::discovery::Event;
 use crate::error::Failure;
@@ -12,9 +12,7 @@ use crate::state::State;
 use crate::writer::Kind;
 use aperium_core::id::{ConnectorId, ConnectorName};
 use aperium_core::name::effective_id;
-use axum::Router;
 use axum::extract::{Path, State as Given};
-use axum::routing::{get, post};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,16 +20,16 @@ use std::time::Duration;
 mod shown;
 
 use shown::{Connector, Refused};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-pub(super) fn routes() -> Router<Arc<State>> {
-    Router::new()
-        .route("/api/connectors", get(list))
-        .route("/api/connectors/{id}", get(one).put(save).delete(delete))
-        .route("/api/connectors/{id}/refresh", post(refresh))
+pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one, save, delete)).routes(routes!(refresh))
 }
 
 /// All connectors.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Connectors {
     /// Those that are served, in the order of their ids.
     connectors: Vec<Connector>,
@@ -40,12 +38,21 @@ struct Connectors {
     refused: Option<Vec<Refused>>,
 }
 
+#[utoipa::path(
+    get, path = "/api/connectors", operation_id = "listConnectors", tag = "connectors", summary = "All connectors, and what of each the caller may use",
+    responses((status = 200, body = Connectors), (status = "4XX", body = Error), (status = "5XX", body = Error))
+)]
 async fn list(Asker { snapshot, view }: Asker) -> Answer {
     let connectors = snapshot.positions().filter_map(|position| Connector::of(&snapshot, &view, position)).collect();
     let refused = view.is_admin().then(|| Refused::all(&snapshot));
     ok(&Connectors { connectors, refused })
 }
 
+#[utoipa::path(
+    get, path = "/api/connectors/{id}", operation_id = "getConnector", tag = "connectors", summary = "One connector",
+    params(("id" = String, Path, description = "The connector's id")),
+    responses((status = 200, body = Connector), (status = "4XX", body = Error), (status = "5XX", body = Error))
+)]
 async fn one(Path(id): Path<String>, Asker { snapshot, view }: Asker) -> Answer {
     let position = position(&snapshot, &id)?;
     show(&snapshot, &view, position)
@@ -56,6 +63,11 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// Asks the upstream now, and answers with what it says. Whoever is granted nothing on the connector cannot make the
 /// gateway ask.
+#[utoipa::path(
+    post, path = "/api/connectors/{id}/refresh", operation_id = "refreshConnector", tag = "connectors", summary = "Asks the upstream now",
+    params(("id" = String, Path, description = "The connector's id")),
+    responses((status = 200, body = Connector), (status = "4XX", body = Error), (status = "5XX", body = Error))
+)]
 async fn refresh(Given(gateway): Given<Arc<State>>, Path(id): Path<String>, Asker { snapshot, view }: Asker) -> Answer {
     let position = position(&snapshot, &id)?;
     let entry = snapshot.at(position).filter(|entry| view.is_admin() || view.concerns(position, entry));
@@ -81,6 +93,12 @@ fn show(snapshot: &Snapshot, view: &View, position: usize) -> Answer {
     ok(&Connector::of(snapshot, view, position).ok_or(ApiFailure(Failure::NotFound))?)
 }
 
+#[utoipa::path(
+    put, path = "/api/connectors/{id}", operation_id = "putConnector", tag = "connectors", summary = "Makes or changes a Connector (admins)",
+    params(("id" = String, Path, description = "The connector's id")),
+    request_body = Wanted,
+    responses((status = 200, body = Written, description = "Changed"), (status = 201, body = Written, description = "Made"), (status = "4XX", body = Error), (status = "5XX", body = Error))
+)]
 async fn save(
     Given(gateway): Given<Arc<State>>,
     Path(id): Path<String>,
@@ -105,6 +123,11 @@ async fn save(
     change::put(&gateway, &asker, Kind::Connector, key, wanted).await
 }
 
+#[utoipa::path(
+    delete, path = "/api/connectors/{id}", operation_id = "deleteConnector", tag = "connectors", summary = "Deletes a Connector (admins)",
+    params(("id" = String, Path, description = "The connector's id"), Unwanted),
+    responses((status = 204, description = "Deleted"), (status = "4XX", body = Error), (status = "5XX", body = Error))
+)]
 async fn delete(
     Given(gateway): Given<Arc<State>>,
     Path(id): Path<String>,

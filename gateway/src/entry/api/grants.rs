@@ -1,32 +1,34 @@
 //! `GET /api/grants`, `PUT` and `DELETE /api/grants/<name>`: for admins, who may use what.
 
-use super::change::{self, Unwanted, Wanted};
-use super::{Admin, Answer, Body, Query, ok};
+use super::change::{self, Unwanted, Wanted, Written};
+use super::{Admin, Answer, Body, Error, Query, ok};
 use crate::catalog::ResourceKey;
 use crate::error::Failure;
 use crate::state::State;
 use crate::writer::Kind;
 use aperium_crds::Grant;
-use axum::Router;
 use axum::extract::{Path, State as Given};
-use axum::routing::{get, put};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-pub(super) fn routes() -> Router<Arc<State>> {
-    Router::new().route("/api/grants", get(list)).route("/api/grants/{name}", put(save).delete(delete))
+pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(save, delete))
 }
 
 /// All grants.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Grants {
     /// In the order of their names.
     grants: Vec<Shown>,
 }
 
 /// One Grant.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Grant)]
 struct Shown {
     /// Where it is; nothing in a folder.
     namespace: Option<String>,
@@ -50,12 +52,22 @@ impl Shown {
     }
 }
 
+#[utoipa::path(
+    get, path = "/api/grants", operation_id = "listGrants", tag = "grants", summary = "All grants (admins)",
+    responses((status = 200, body = Grants), (status = "4XX", body = Error), (status = "5XX", body = Error))
+)]
 async fn list(Admin(asker): Admin) -> Answer {
     let mut grants: Vec<Shown> = asker.snapshot.catalog.resources.grants.iter().map(|grant| Shown::of(grant)).collect();
     grants.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     ok(&Grants { grants })
 }
 
+#[utoipa::path(
+    put, path = "/api/grants/{name}", operation_id = "putGrant", tag = "grants", summary = "Makes or changes a Grant (admins)",
+    params(("name" = String, Path, description = "The Grant's name")),
+    request_body = Wanted,
+    responses((status = 200, body = Written, description = "Changed"), (status = 201, body = Written, description = "Made"), (status = "4XX", body = Error), (status = "5XX", body = Error))
+)]
 async fn save(
     Given(gateway): Given<Arc<State>>,
     Path(name): Path<String>,
@@ -69,6 +81,11 @@ async fn save(
     change::put(&gateway, &asker, Kind::Grant, key, wanted).await
 }
 
+#[utoipa::path(
+    delete, path = "/api/grants/{name}", operation_id = "deleteGrant", tag = "grants", summary = "Deletes a Grant (admins)",
+    params(("name" = String, Path, description = "The Grant's name"), Unwanted),
+    responses((status = 204, description = "Deleted"), (status = "4XX", body = Error), (status = "5XX", body = Error))
+)]
 async fn delete(
     Given(gateway): Given<Arc<State>>,
     Path(name): Path<String>,

@@ -1,18 +1,19 @@
 //! `GET /api/whoami`: who the gateway takes the caller for, and what that gives.
 
-use super::{Answer, Asker, ok};
+use super::{Answer, Asker, Error, ok};
 use crate::state::State;
-use axum::Router;
-use axum::routing::get;
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-pub(super) fn routes() -> Router<Arc<State>> {
-    Router::new().route("/api/whoami", get(whoami))
+pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
+    OpenApiRouter::new().routes(routes!(whoami))
 }
 
 /// Who the caller is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Whoami<'a> {
     /// The principal, spelled as a subject of a Grant.
     principal: String,
@@ -31,7 +32,7 @@ struct Whoami<'a> {
 }
 
 /// One Grant that matches the caller.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Granted<'a> {
     /// `<namespace>/<name>`.
     name: &'a str,
@@ -41,6 +42,10 @@ struct Granted<'a> {
     connectors: Vec<&'a str>,
 }
 
+#[utoipa::path(
+    get, path = "/api/whoami", operation_id = "whoami", tag = "callers", summary = "Who the gateway takes the caller for",
+    responses((status = 200, body = Whoami<'_>), (status = "4XX", body = Error), (status = "5XX", body = Error))
+)]
 async fn whoami(asker: Asker) -> Answer {
     let caller = &asker.view.identity().caller;
     let grants = asker.view.rules().map(|rule| Granted {

@@ -9,9 +9,10 @@ use aperium_crds::connector::Protocol;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 /// One connector.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Connector {
     /// Its id: prefix of its tools, segment of paths and grants.
     id: String,
@@ -47,7 +48,7 @@ pub(super) struct Connector {
 }
 
 /// How a connector is for one caller. The first that holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Status {
     /// No Grant of the caller is about it.
@@ -63,7 +64,7 @@ enum Status {
 }
 
 /// What a connector offers, and what of it the caller may use.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Capabilities {
     /// MCP tools.
     tools: Vec<Capability>,
@@ -78,7 +79,7 @@ struct Capabilities {
 }
 
 /// One thing that a connector offers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Capability {
     /// The upstream's own name, which grants speak of.
     name: String,
@@ -91,14 +92,14 @@ struct Capability {
 }
 
 /// Whether something without a name may be used.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Access {
     /// Whether a Grant opens it to the caller.
     accessible: bool,
 }
 
 /// What only admins see.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ForAdmins {
     /// The namespace of its resource.
     namespace: String,
@@ -117,7 +118,7 @@ struct ForAdmins {
 }
 
 /// One thing in quarantine.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Quarantined {
     /// `tools`, `prompts`, `resources` or `templates`.
     kind: &'static str,
@@ -244,7 +245,7 @@ impl ForAdmins {
 }
 
 /// A Connector that is not served.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Refused {
     namespace: String,
     name: String,
