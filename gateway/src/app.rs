@@ -8,7 +8,7 @@ use aperium_platform::{probes as platform_probes, request_id};
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use std::sync::Arc;
 
 /// What agents, IDEs and in-cluster backends reach (8080 and 8081): the data path, and the routers beside it.
