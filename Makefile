@@ -27,10 +27,10 @@ fmt: ## format
 
 # === tests: `make test` is all that CI runs ===
 
-test: lint build test-unit test-db test-api test-charts test-system test-seeds test-conformance test-cluster ## everything below, in this order
+test: lint build test-unit test-db test-api test-charts test-system test-seeds test-conformance test-clients test-servers test-cluster ## everything below, in this order
 	@$(stage) --summary
 
-prepare: ## install what the tests start: Debian packages, Kubernetes, Prefect, the conformance suite
+prepare: ## install what the tests start: Debian packages, Kubernetes, Prefect, the conformance suite, other clients and servers
 	$(stage) prepare tests/prepare.sh
 
 lint: ## formatting, clippy with warnings as errors, licences, bans and sources of dependencies
@@ -62,6 +62,12 @@ test-seeds: build ## every curl line and JSON example of the documents about con
 test-conformance: build prepare ## the official MCP conformance suite against services and gateway
 	$(stage) test-conformance cargo test --locked --workspace --test conformance
 
+test-clients: build prepare ## MCP clients that others wrote, through the gateway
+	$(stage) test-clients cargo test --locked --workspace --test clients
+
+test-servers: build prepare ## MCP servers that others wrote, behind the gateway
+	$(stage) test-servers cargo test --locked --workspace --test servers
+
 test-cluster: build prepare images ## a real single-node Kubernetes: install, call, break, repair, remove
 	$(stage) test-cluster cargo test --locked --workspace --test testbed --test cluster
 
@@ -79,4 +85,4 @@ bench-operator: ## time to the last child for 1, 100 and 1000 Connectors, beside
 	$(release)/bench-operator
 
 .PHONY: help up generate fmt test prepare lint build test-unit test-db test-api test-charts test-system \
-	test-conformance test-cluster images bench bench-operator
+	test-conformance test-clients test-servers test-cluster images bench bench-operator

@@ -26,3 +26,4 @@ fi
 "$here/cluster/tools/build.sh" >/dev/null
 "$here/prefect/install.sh" >/dev/null
 "$here/conformance/install.sh" >/dev/null
+"$here/clients/install.sh" >/dev/null

@@ -6,6 +6,7 @@
 mod shim;
 mod suite;
 
+use aperium_tests::mcp::{Fixture, Gateway};
 use aperium_tests::process::Program;
 use aperium_tests::{binaries, http, ports, wait};
 use std::collections::BTreeSet;
@@ -42,7 +43,7 @@ async fn a_service_passes_every_scenario_that_fits_a_tools_only_server_in_both_e
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fixture_itself_passes_everything_in_both_eras() {
     let suite = Suite::install();
-    let fixture = suite::Fixture::start().await;
+    let fixture = Fixture::start().await;
     for revision in [Revision::Legacy, Revision::Modern] {
         suite.server(fixture.url(), revision, &BTreeSet::new()).await;
     }
@@ -51,10 +52,10 @@ async fn the_fixture_itself_passes_everything_in_both_eras() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_gateway_passes_what_its_upstream_passes_in_both_eras_save_what_the_file_names() {
     let suite = Suite::install();
-    let fixture = suite::Fixture::start().await;
-    let gateway = suite::Gateway::before(&fixture).await;
+    let fixture = Fixture::start().await;
+    let gateway = Gateway::before(&[("fixture", fixture.url())]).await;
     for revision in [Revision::Legacy, Revision::Modern] {
-        suite.server(&gateway.url(), revision, &suite::expected().gateway(revision)).await;
+        suite.server(&gateway.connector("fixture"), revision, &suite::expected().gateway(revision)).await;
     }
 }
 

@@ -1,7 +1,5 @@
 //! Runs the suite's command and reads its verdict.
 
-use aperium_tests::process::{Process, Program};
-use aperium_tests::{binaries, ports, wait};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -195,58 +193,4 @@ fn read_checks(folder: &Path) -> BTreeMap<String, Checks> {
         scenarios.insert(scenario, Checks { seen: found.len(), failed, warned, skipped });
     }
     scenarios
-}
-
-/// The server with the suite's own tools.
-pub(crate) struct Fixture {
-    url: String,
-    _process: Process,
-}
-
-impl Fixture {
-    pub(crate) async fn start() -> Self {
-        let process = Program::new("mcp-fixture", binaries::built("mcp-fixture")).spawn();
-        let url = wait::until("the fixture prints its URL", Duration::from_secs(10), async || {
-            process.log().lines().next().filter(|line| line.starts_with("http://")).map(str::to_owned)
-        })
-        .await;
-        Self { url, _process: process }
-    }
-
-    pub(crate) fn url(&self) -> &str {
-        &self.url
-    }
-}
-
-/// `aperium up` over one remote connector.
-pub(crate) struct Gateway {
-    port: u16,
-    _folder: tempfile::TempDir,
-    _process: Process,
-}
-
-impl Gateway {
-    pub(crate) async fn before(fixture: &Fixture) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let manifests = format!(
-            "apiVersion: aperium.dev/v1alpha1\nkind: Connector\nmetadata: {{name: fixture}}\nspec: {{protocol: mcp, url: '{}'}}\n---\n\
-             apiVersion: aperium.dev/v1alpha1\nkind: Grant\nmetadata: {{name: all}}\nspec: {{subjects: ['(loopback)'], connectors: ['**']}}\n",
-            fixture.url
-        );
-        std::fs::write(folder.path().join("fixture.yaml"), manifests).expect("the manifests are written");
-        let port = ports::free();
-        let process = Program::new("aperium-up", binaries::aperium())
-            .args(["up", "--listen", &format!("127.0.0.1:{port}")])
-            .arg(folder.path())
-            .spawn();
-        wait::until("the gateway lists the fixture's tools", Duration::from_secs(30), async || {
-            process.log().contains("30 tools").then_some(())
-        })
-        .await;
-        Self { port, _folder: folder, _process: process }
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/v1/mcp/fixture", self.port)
-    }
 }

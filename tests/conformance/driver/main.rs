@@ -4,10 +4,9 @@
 //!
 //! Arguments: the URL of the suite's server. The scenario comes with the suite's environment variables.
 
-mod client;
-mod gateway;
 mod scenarios;
 
+use aperium_tests::mcp::Gateway;
 use clap::Parser;
 
 #[derive(Parser)]
@@ -30,7 +29,7 @@ async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     // Nothing to do: the suite runs these too, and the file of expected failures names them.
     anyhow::ensure!(!args.scenario.starts_with("auth/"), "per-user OAuth is not driven here");
-    let gateway = gateway::Gateway::before(&args.url).await?;
+    let gateway = Gateway::before(&[("upstream", &args.url)]).await;
     let context = serde_json::from_str(&args.context)?;
-    scenarios::play(&args.scenario, &args.protocol_version, &context, &gateway.url()).await
+    scenarios::play(&args.scenario, &args.protocol_version, &context, &gateway.connector("upstream")).await
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, ensure};
 use serde_json::{Map, Value, json};
 
-use crate::client::Client;
+use aperium_tests::mcp::Client;
 
 /// A revision whose client needs no session and sends no headers about its arguments: the gateway has to make them.
 const BARE: &str = "2025-06-18";

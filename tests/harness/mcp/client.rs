@@ -13,10 +13,10 @@ const STATELESS: &str = "2026-07-28";
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// What a client answers when the server asks: the request → its result.
-pub(crate) type Answer = fn(&Value) -> Value;
+pub type Answer = fn(&Value) -> Value;
 
 /// A client of one endpoint.
-pub(crate) struct Client {
+pub struct Client {
     url: String,
     version: String,
     session: Option<String>,
@@ -26,12 +26,16 @@ pub(crate) struct Client {
 
 impl Client {
     /// Without sessions: of the newest revision, or, of an older one, as a bare `curl` does it.
-    pub(crate) fn stateless(url: &str, version: &str, answer: Answer) -> Self {
+    #[must_use]
+    pub fn stateless(url: &str, version: &str, answer: Answer) -> Self {
         Self { url: url.to_owned(), version: version.to_owned(), session: None, last_id: 0, answer }
     }
 
     /// Initialised.
-    pub(crate) async fn with_session(url: &str, version: &str, answer: Answer) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn with_session(url: &str, version: &str, answer: Answer) -> anyhow::Result<Self> {
         let mut client = Self::stateless(url, version, answer);
         let params = json!({
             "protocolVersion": version,
@@ -43,8 +47,11 @@ impl Client {
         Ok(client)
     }
 
-    /// Sends a request and gives its result; an error answer is an error.
-    pub(crate) async fn request(&mut self, method: &str, mut params: Value) -> anyhow::Result<Value> {
+    /// Sends a request and gives its result.
+    ///
+    /// # Errors
+    /// When there is no answer in time, or an error.
+    pub async fn request(&mut self, method: &str, mut params: Value) -> anyhow::Result<Value> {
         self.last_id += 1;
         if self.version == STATELESS {
             params["_meta"] = json!({
@@ -62,7 +69,10 @@ impl Client {
     }
 
     /// Calls a tool.
-    pub(crate) async fn call(&mut self, name: &str, arguments: Value) -> anyhow::Result<Value> {
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn call(&mut self, name: &str, arguments: Value) -> anyhow::Result<Value> {
         self.request("tools/call", json!({"name": name, "arguments": arguments})).await
     }
 
