@@ -15,6 +15,7 @@ use aperium_crds::condition::reasons;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+mod change;
 mod check;
 mod decode;
 mod edit;

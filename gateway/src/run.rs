@@ -69,7 +69,8 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
             Writer::Cluster(ClusterWriter::new(client.clone(), namespaces.clone()))
         }
         CatalogSource::Folder(store) => Writer::Folder(Arc::clone(store)),
-        CatalogSource::Given(_) | CatalogSource::Document(_) => Writer::Fixed,
+        CatalogSource::Document(store) => Writer::Document(Arc::clone(store)),
+        CatalogSource::Given(_) => Writer::Fixed,
     };
     let numbers = match &config.data {
         Some(folder) => Numbers::in_folder(folder)?,
@@ -91,7 +92,6 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         writer,
         stopping: shutdown.clone(),
         reviewer,
-        document,
         spans,
         loaded: AtomicBool::new(false),
     });

@@ -3,7 +3,6 @@
 use crate::access::Access;
 use crate::changes::hub::Hub;
 use crate::discovery::{Event, Events};
-use crate::document::DocumentStore;
 use crate::error::Failure;
 use crate::metrics::Metrics;
 use crate::pipeline::authn::token_review::Reviewer;
@@ -42,8 +41,6 @@ pub(crate) struct State {
     pub(crate) stopping: CancellationToken,
     /// Asks the API server about ServiceAccount tokens; none without a cluster.
     pub(crate) reviewer: Option<Reviewer>,
-    /// The document that the configuration comes from, where it does.
-    pub(crate) document: Option<Arc<DocumentStore>>,
     /// Takes the spans of finished requests; none unless a collector is configured.
     pub(crate) spans: Option<Spans>,
     /// Whether the Catalog has been read once: before that nobody can be served.

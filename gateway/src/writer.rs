@@ -6,6 +6,7 @@
 //! Whoever changes something names the version that they have read; what somebody else manages is not touched.
 
 use crate::catalog::ResourceKey;
+use crate::document::DocumentStore;
 use crate::folder::FolderStore;
 use aperium_crds::{Connector, Grant};
 use std::sync::Arc;
@@ -104,6 +105,8 @@ pub(crate) enum Writer {
     Cluster(ClusterWriter),
     /// In files of a folder.
     Folder(Arc<FolderStore>),
+    /// In a document.
+    Document(Arc<DocumentStore>),
     /// By whoever started the gateway.
     Fixed,
 }
@@ -117,6 +120,7 @@ impl Writer {
         match self {
             Self::Cluster(cluster) => cluster.write(change).await,
             Self::Folder(folder) => folder.write(change).map(Some),
+            Self::Document(document) => document.write(change).map(Some),
             Self::Fixed => Err(WriteError::Fixed("the resources are given from outside and cannot be changed here")),
         }
     }

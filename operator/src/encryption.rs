@@ -1,5 +1,7 @@
-//! Secret `aperium-encryption`: the key ring that the gateway's replicas seal sessions with. Made once, by POST; what is
-//! there is kept, and its content never read. Whoever rotates keys edits it; it is made again only when it is gone.
+//! Secret `aperium-encryption`: the key ring that the gateway's replicas seal sessions with.
+//!
+//! Made once, by POST; what is there is kept, and its content never read. Whoever rotates keys edits it; it is made
+//! again only when it is gone.
 
 use crate::context::Context;
 use crate::names::MANAGER;

@@ -88,8 +88,8 @@ fn set_up_step_3_without_grants_nothing_is_visible() {
         ("**", vec!["aperture_list_connectors", "local_search"], "200"),
     ] {
         let mut granted = example.clone();
-        granted["grants"][1] =
-            json!({ "src": ["*"], "app": { "tailscale.com/cap/aperture": [{ "connectors": [pattern] }] } });
+        let grants = granted["grants"].as_array_mut().expect("grants");
+        grants.push(json!({ "src": ["*"], "app": { "tailscale.com/cap/aperture": [{ "connectors": [pattern] }] } }));
         assert_eq!(bed.save(&granted).0, 200, "{pattern}");
         assert_eq!(bed.until_tools(|seen| seen == tools), tools, "{pattern}");
         let line = "curl -sS -o /dev/null -w '%{http_code}' http://<aperture-hostname>/v1/connectors/github/user";

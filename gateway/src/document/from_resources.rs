@@ -80,6 +80,37 @@ pub fn export(source: Source<'_>) -> Export {
     Export { text, left_out }
 }
 
+/// A Connector as a server of a document: its id and its JSON, secrets as `"***"`.
+///
+/// # Errors
+/// The first thing that a document cannot say.
+pub(super) fn server_json(connector: &Connector) -> Result<(String, String), LeftOut> {
+    let mut left_out = Vec::new();
+    let server = server(connector, None, &mut left_out);
+    if let Some(first) = left_out.into_iter().next() {
+        return Err(first);
+    }
+    let nothing = || LeftOut { resource: "Connector".to_owned(), what: "a Connector without a usable name" };
+    let (id, fields) = server.ok_or_else(nothing)?;
+    let mut json = String::new();
+    Json::Object(fields).write(&mut json, 3);
+    Ok((id, json))
+}
+
+/// A Grant as an entry of a document.
+pub(super) fn entry_json(name: Option<&str>, grant: &Grant) -> String {
+    let mut json = String::new();
+    if let Some(entry) = entry(name, &[grant]) {
+        entry.write(&mut json, 2);
+    }
+    json
+}
+
+/// A Grant as one of several capabilities of an entry.
+pub(super) fn capability_json(grant: &Grant) -> String {
+    escaped(&capability(grant)).to_string()
+}
+
 /// JSON whose keys keep their order.
 enum Json {
     Plain(Value),

@@ -44,6 +44,8 @@ pub(crate) struct Member {
     pub(crate) key_span: Range<usize>,
     /// The value.
     pub(crate) value: Node,
+    /// Where the comma behind the value stands, if there is one.
+    pub(crate) comma: Option<usize>,
 }
 
 /// Why a text is no HuJSON.
@@ -74,6 +76,11 @@ impl Node {
     /// The members of an object.
     pub(crate) fn members(&self) -> Option<&[Member]> {
         if let Value::Object(members) = &self.value { Some(members) } else { None }
+    }
+
+    /// The items of an array; none of anything else.
+    pub(crate) fn items(&self) -> &[Self] {
+        if let Value::Array(items) = &self.value { items } else { &[] }
     }
 
     /// The value of a key; of two the last, as every JSON decoder has it.
@@ -257,7 +264,8 @@ impl Parser<'_> {
             self.blanks()?;
             let value = self.value(depth)?;
             self.blanks()?;
-            members.push(Member { key, key_span, value });
+            let comma = (self.peek() == Some(b',')).then_some(self.at);
+            members.push(Member { key, key_span, value, comma });
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => break,

@@ -21,7 +21,7 @@ const PLAIN: [&str; 9] =
 
 /// The text without secrets.
 pub(crate) fn mask(text: &str, tree: &Node) -> String {
-    let places = secrets(tree).into_values().map(|node| (node.span.clone(), format!("\"{MASK}\""))).collect();
+    let places = places(tree, false).into_values().map(|node| (node.span.clone(), format!("\"{MASK}\""))).collect();
     splice(text, places)
 }
 
@@ -34,9 +34,10 @@ pub(crate) fn restore(
     old: Option<&Node>,
     findings: &mut Findings<'_>,
 ) -> String {
-    let stored = old.map(secrets).unwrap_or_default();
+    // A user name is no secret, and may be left as it was all the same.
+    let stored = old.map(|old| places(old, true)).unwrap_or_default();
     let mut changes = Vec::new();
-    for (place, node) in secrets(tree).into_iter().filter(|(_, node)| node.text() == Some(MASK)) {
+    for (place, node) in places(tree, true).into_iter().filter(|(_, node)| node.text() == Some(MASK)) {
         let refuse = |findings: &mut Findings<'_>, message: String| {
             findings.add(Severity::Error, node.span.start, &place.path, message);
         };
@@ -68,9 +69,9 @@ struct Place {
     server: Option<String>,
 }
 
-/// All secrets of a document.
-fn secrets(tree: &Node) -> BTreeMap<Place, &Node> {
-    let mut found = Found(BTreeMap::new());
+/// All secrets of a document, or everything that a `"***"` may stand for.
+fn places(tree: &Node, all: bool) -> BTreeMap<Place, &Node> {
+    let mut found = Found { places: BTreeMap::new(), all };
     let root = Path::default();
     for member in tree.members().unwrap_or_default() {
         let path = root.key(&member.key);
@@ -82,18 +83,21 @@ fn secrets(tree: &Node) -> BTreeMap<Place, &Node> {
             _ => found.texts(&member.value, &path, None),
         }
     }
-    found.0
+    found.places
 }
 
-struct Found<'n>(BTreeMap<Place, &'n Node>);
+struct Found<'n> {
+    places: BTreeMap<Place, &'n Node>,
+    all: bool,
+}
 
 impl<'n> Found<'n> {
     fn add(&mut self, node: &'n Node, path: &Path, server: Option<&str>) {
         let mut place = Place { path: path.clone(), occurrence: 0, server: server.map(str::to_owned) };
-        while self.0.contains_key(&place) {
+        while self.places.contains_key(&place) {
             place.occurrence += 1;
         }
-        self.0.insert(place, node);
+        self.places.insert(place, node);
     }
 
     /// Every string below.
@@ -147,7 +151,8 @@ impl<'n> Found<'n> {
 
     fn auth(&mut self, auth: &'n Node, path: &Path, id: &str) {
         let Some(members) = auth.members() else { return self.texts(auth, path, Some(id)) };
-        for member in members.iter().filter(|member| is_secret(&member.key)) {
+        let all = self.all;
+        for member in members.iter().filter(|member| all || is_secret(&member.key)) {
             match &member.value.value {
                 Value::Null => {}
                 Value::Text(text) if text.is_empty() => {}
@@ -157,11 +162,10 @@ impl<'n> Found<'n> {
     }
 
     fn grants(&mut self, grants: &'n Node, path: &Path) {
-        let items = |node: &'n Node| if let Value::Array(items) = &node.value { items.as_slice() } else { &[] };
-        for (index, entry) in items(grants).iter().enumerate() {
+        for (index, entry) in grants.items().iter().enumerate() {
             let path = path.item(index).key("app").key(CAPABILITY);
             let Some(list) = entry.get("app").and_then(|app| app.get(CAPABILITY)) else { continue };
-            for (index, capability) in items(list).iter().enumerate() {
+            for (index, capability) in list.items().iter().enumerate() {
                 if let Some(headers) = capability.get("add_headers") {
                     self.texts(headers, &path.item(index).key("add_headers"), None);
                 }

@@ -2,12 +2,16 @@
 //!
 //! The text is the stored thing, so comments and order survive. What cannot be taken changes nothing.
 
+use super::change::changes;
+use super::edit::splice;
 use super::finding::{Finding, Findings, Severity};
 use super::macros::{Macros, strings_with_macros};
 use super::mask::{mask, restore};
-use super::{Reading, hujson, read_file, read_tree, unreadable, unsubstituted};
+use super::{Reading, hujson, read, read_file, read_tree, unreadable, unsubstituted};
 use crate::config::Given;
+use crate::writer::{Change, Kind, WriteError};
 use aperium_core::egress::EgressRules;
+use aperium_crds::Connector;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write as _;
@@ -63,10 +67,44 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Every resource gets a version, so that a change can name what it was made from.
+    fn new(text: String, mut reading: Reading) -> Self {
+        let resources = &mut reading.folder.resources;
+        for connector in &mut resources.connectors {
+            let version = version_of(&connector.spec);
+            Arc::make_mut(connector).metadata.resource_version = version;
+        }
+        for grant in &mut resources.grants {
+            let version = version_of(&grant.spec);
+            Arc::make_mut(grant).metadata.resource_version = version;
+        }
+        Self { text, reading }
+    }
+
+    fn connector(&self, name: &str) -> Option<Arc<Connector>> {
+        let mut connectors = self.reading.folder.resources.connectors.iter();
+        connectors.find(|connector| connector.metadata.name.as_deref() == Some(name)).cloned()
+    }
+
+    /// The version of what a change is about.
+    fn version(&self, change: &Change) -> Option<String> {
+        let (resources, name) = (&self.reading.folder.resources, Some(change.key.name.as_str()));
+        let metadata = match change.kind {
+            Kind::Connector => resources.connectors.iter().map(|c| &c.metadata).find(|m| m.name.as_deref() == name),
+            Kind::Grant => resources.grants.iter().map(|g| &g.metadata).find(|m| m.name.as_deref() == name),
+        };
+        metadata?.resource_version.clone()
+    }
+
     fn given(&self) -> Given {
         let folder = &self.reading.folder;
         Given { resources: folder.resources.clone(), secrets: folder.secrets.clone(), services: HashMap::new() }
     }
+}
+
+fn version_of(spec: &impl serde::Serialize) -> Option<String> {
+    let text = serde_json::to_vec(spec).ok()?;
+    hex::encode(Sha256::digest(text)).get(..16).map(str::to_owned)
 }
 
 impl std::fmt::Debug for Loaded {
@@ -101,7 +139,7 @@ impl DocumentStore {
     pub fn open(path: &Path, macros: Macros, egress: Option<EgressRules>) -> Result<Self, DocumentError> {
         // The file behind a link is the one that is written.
         let path = path.canonicalize().map_err(|source| DocumentError::File { path: path.to_owned(), source })?;
-        let text = read(&path)?;
+        let text = read_text(&path)?;
         let loaded = load(text, &macros, egress.as_ref())?;
         let salt = uuid::Uuid::new_v4().into_bytes();
         let (given, _) = watch::channel(loaded.given());
@@ -163,6 +201,37 @@ impl DocumentStore {
         self.save(text, &loaded, agree)
     }
 
+    /// Makes, changes or deletes one Connector or Grant in the text; the version of what was written.
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing has changed then.
+    pub(crate) fn write(&self, change: &Change) -> Result<String, WriteError> {
+        let mut guard = self.lock();
+        self.look(&mut guard);
+        let loaded = self.current();
+        let known = loaded.version(change);
+        match (&known, &change.version, &change.object) {
+            (None, Some(_), _) => return Err(WriteError::Stale),
+            (None, None, None) => return Err(WriteError::Missing),
+            (Some(_), None, _) => return Err(WriteError::Exists),
+            (Some(known), Some(version), _) if known != version => return Err(WriteError::Stale),
+            _ => {}
+        }
+        let unreadable = |error: hujson::HujsonError| WriteError::Unavailable(error.to_string());
+        let tree = hujson::parse(&loaded.text).map_err(unreadable)?;
+        let sections = read::read(&tree, &mut Findings::of(&loaded.text));
+        let old = match change.kind {
+            Kind::Connector => loaded.connector(&change.key.name),
+            Kind::Grant => None,
+        };
+        let places = changes(change, &loaded.text, &tree, &sections, old.as_deref())?;
+        self.save(&splice(&loaded.text, places), &loaded, |_| Ok(())).map_err(|error: DocumentError| match error {
+            DocumentError::File { .. } => WriteError::Unavailable(error.to_string()),
+            DocumentError::Refused(_) | DocumentError::Stale => WriteError::Invalid(error.to_string()),
+        })?;
+        Ok(self.current().version(change).unwrap_or_default())
+    }
+
     fn save<E: From<DocumentError>>(
         &self,
         text: &str,
@@ -177,7 +246,7 @@ impl DocumentStore {
         let file = |source| DocumentError::File { path: self.path.clone(), source };
         write(&self.path, &text).map_err(file)?;
         let hash = self.hash(&text);
-        self.take(Loaded { text, reading });
+        self.take(Loaded::new(text, reading));
         Ok(hash)
     }
 
@@ -203,7 +272,7 @@ impl DocumentStore {
 
     /// Takes the file over if it has changed and is good.
     fn look(&self, refused: &mut Refused) {
-        let taken = read(&self.path).and_then(|text| {
+        let taken = read_text(&self.path).and_then(|text| {
             let changed = text != self.current.borrow().text;
             changed.then(|| load(text, &self.macros, self.egress.as_ref())).transpose()
         });
@@ -306,10 +375,10 @@ fn load(text: String, macros: &Macros, egress: Option<&EgressRules>) -> Result<L
     for finding in reading.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
         tracing::warn!(finding = %finding, "document");
     }
-    Ok(Loaded { text, reading })
+    Ok(Loaded::new(text, reading))
 }
 
-fn read(path: &Path) -> Result<String, DocumentError> {
+fn read_text(path: &Path) -> Result<String, DocumentError> {
     std::fs::read_to_string(path).map_err(|source| DocumentError::File { path: path.to_owned(), source })
 }
 

@@ -44,8 +44,8 @@ pub(super) fn convert(sections: &Sections, findings: &mut Findings<'_>) -> Folde
         }
     }
     let mut names = BTreeSet::new();
-    for (index, entry) in sections.grants.iter().enumerate() {
-        for (name, capability) in grant_names(index, entry) {
+    for entry in &sections.grants {
+        for (name, capability) in grant_names(entry) {
             if !names.insert(name.clone()) {
                 let message = format!("name \"{name}\" is already taken by another grant");
                 findings.add(Severity::Error, entry.at, &entry.path, message);
@@ -74,14 +74,14 @@ pub(crate) fn secret_name(connector: &str) -> String {
 
 /// `grant-<entry>-<capability>`, counted from 1, unless the entry has a name: then that, with the number of the
 /// capability behind it where there are several.
-fn grant_names(index: usize, entry: &GrantEntry) -> Vec<(String, &Capability)> {
+pub(super) fn grant_names(entry: &GrantEntry) -> Vec<(String, &Capability)> {
     let capabilities: Vec<&Capability> =
         entry.capabilities.iter().filter(|capability| !capability.is_empty()).collect();
     let several = capabilities.len() > 1;
     let name = |number: usize| match &entry.name {
         Some(name) if several => format!("{name}-{number}"),
         Some(name) => name.clone(),
-        None => format!("grant-{}-{number}", index + 1),
+        None => format!("grant-{}-{number}", entry.index + 1),
     };
     capabilities.into_iter().enumerate().map(|(at, capability)| (name(at + 1), capability)).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::harness::*;
 use crate::document::{DocumentStore, Macros};
+use crate::writer::Writer;
 use axum::body::Body;
 use axum::extract::Request;
 use serde_json::{Value, json};
@@ -28,7 +29,7 @@ async fn bed() -> Bed {
     let path = folder.path().join("config.hujson");
     std::fs::write(&path, TEXT).unwrap();
     let store = Arc::new(DocumentStore::open(&path, Macros::default(), None).unwrap());
-    let gateway = Setup { document: Some(store), ..Setup::default() }.start().await;
+    let gateway = Setup { writer: Writer::Document(store), ..Setup::default() }.start().await;
     gateway.until(|snapshot| snapshot.connectors().len() == 1).await;
     Bed { gateway, path, _folder: folder }
 }
@@ -158,4 +159,35 @@ async fn resources_are_shown_as_a_document_and_not_saved_as_one() {
     let body = json!({ "config": config });
     let verdict = gateway.send(request("POST", "/aperture/config:validate", TOKEN, &body)).await.json();
     assert_eq!(verdict["Errors"], json!([]), "{verdict}");
+}
+
+#[tokio::test]
+async fn one_connector_or_grant_is_changed_in_the_text_of_the_document() {
+    let bed = bed().await;
+    let spec = json!({ "protocol": "mcp", "url": "https://a.example/mcp", "labels": ["x"] });
+    let made = bed.send("PUT", "/api/connectors/local", &json!({ "spec": spec })).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let version = made.json()["version"].clone();
+    assert!(std::fs::read_to_string(&bed.path).unwrap().contains("// managed by hand"));
+    assert!(bed.shown().await.0.contains("https://a.example/mcp"));
+    // One that exists is changed by its version, and what a document cannot say is refused.
+    assert_eq!(bed.send("PUT", "/api/connectors/local", &json!({ "spec": spec })).await.status, 409);
+    let hide = json!({ "protocol": "mcp", "url": "https://a.example/mcp", "tools": { "hide": ["a"] } });
+    let refused = bed.send("PUT", "/api/connectors/local", &json!({ "spec": hide, "version": version })).await;
+    assert!(refused.status == 422 && refused.text.contains("a document cannot say spec.tools"), "{refused:?}");
+    // The secret of before is kept.
+    let list = bed.send("GET", "/api/config", &Value::Null).await.json();
+    assert!(list["config"].as_str().unwrap().contains("***"));
+    let grant = json!({ "spec": { "subjects": ["group:ops"], "connectors": ["local/**"] } });
+    let made = bed.send("PUT", "/api/grants/ops", &grant).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let grant = format!("/api/grants/ops?version={}", made.json()["version"].as_str().unwrap());
+    let connector = format!("/api/connectors/local?version={}", version.as_str().unwrap());
+    // A connector that a grant names cannot go before the grant.
+    let early = bed.send("DELETE", &connector, &Value::Null).await;
+    assert!(early.status == 422 && early.text.contains("does not match any declared connector"), "{early:?}");
+    assert_eq!(bed.send("DELETE", &grant, &Value::Null).await.status, 204);
+    assert_eq!(bed.send("DELETE", &connector, &Value::Null).await.status, 204);
+    let file = std::fs::read_to_string(&bed.path).unwrap();
+    assert!(!file.contains("local") && !file.contains("ops") && file.contains("hunter2"), "{file}");
 }

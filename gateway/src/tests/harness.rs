@@ -5,7 +5,7 @@ use crate::app;
 use crate::catalog::{Catalog, ResourceKey, Resources};
 use crate::changes::hub::Hub;
 use crate::discovery::{Event, Events, Manager, Placement, SecretSeen};
-use crate::document::{DocumentStore, follow};
+use crate::document::follow;
 use crate::front::Front;
 use crate::given;
 use crate::metrics::Metrics;
@@ -17,6 +17,7 @@ use crate::secrets::Found;
 use crate::session::Sessions;
 use crate::snapshot::Snapshot;
 use crate::state::State;
+use crate::writer::Writer;
 use aperium_crds::{Settings, structural};
 use aperium_platform::bearer::TokenSource;
 use aperium_platform::egress::ClusterEndpoint;
@@ -80,8 +81,7 @@ pub(super) struct Setup {
     pub(super) loopback: bool,
     pub(super) reviewer: Option<kube::Client>,
     pub(super) sealer: Sealer,
-    pub(super) writer: crate::writer::Writer,
-    pub(super) document: Option<Arc<DocumentStore>>,
+    pub(super) writer: Writer,
 }
 
 impl Default for Setup {
@@ -102,8 +102,7 @@ impl Default for Setup {
             loopback: false,
             reviewer: None,
             sealer: Sealer::ephemeral().unwrap(),
-            writer: crate::writer::Writer::Fixed,
-            document: None,
+            writer: Writer::Fixed,
         }
     }
 }
@@ -196,7 +195,6 @@ impl Setup {
             writer: self.writer,
             stopping: stop.clone(),
             reviewer: self.reviewer.map(Reviewer::new),
-            document: self.document.clone(),
             spans,
             loaded: AtomicBool::new(false),
         });
@@ -217,7 +215,7 @@ impl Setup {
                     && snapshot.connectors().iter().all(|entry| entry.health != crate::snapshot::Health::Pending)
             })
             .await;
-        if let Some(store) = self.document {
+        if let Writer::Document(store) = gateway.state.writer.clone() {
             let (events, stop) = (gateway.events.clone(), gateway.stop.clone());
             tokio::spawn(given::forward(store.given(), "aperium-system".to_owned(), events.clone(), stop.clone()));
             tokio::spawn(follow::run(store, self.settings, TokenFiles::default(), events, stop));

@@ -16,6 +16,8 @@ pub(crate) struct GrantEntry {
     pub(crate) subjects: Vec<String>,
     /// What each capability gives.
     pub(crate) capabilities: Vec<Capability>,
+    /// Its position among all entries, those that are broken too.
+    pub(crate) index: usize,
     /// Where it starts in the text.
     pub(crate) at: usize,
     /// Its place, for findings.
@@ -62,10 +64,10 @@ pub(super) fn read(node: &Node, path: &Path, findings: &mut Findings<'_>) -> Vec
         findings.add(Severity::Warning, node.span.start, path, message);
         return Vec::new();
     };
-    items.iter().enumerate().filter_map(|(index, item)| entry(item, path.item(index), findings)).collect()
+    items.iter().enumerate().filter_map(|(index, item)| entry(item, index, path.item(index), findings)).collect()
 }
 
-fn entry(node: &Node, path: Path, findings: &mut Findings<'_>) -> Option<GrantEntry> {
+fn entry(node: &Node, index: usize, path: Path, findings: &mut Findings<'_>) -> Option<GrantEntry> {
     let mut fields = Fields::of(node, path.clone(), Severity::Warning, findings)?;
     let name = fields.text("name", findings).filter(|name| !name.is_empty());
     let mut subjects = Vec::new();
@@ -83,7 +85,7 @@ fn entry(node: &Node, path: Path, findings: &mut Findings<'_>) -> Option<GrantEn
     let capabilities = app.map_or_else(Vec::new, |app| capabilities(app, &path.key("app"), findings));
     let usable = !fields.broken && !subjects.is_empty();
     fields.finish(Unknown::Strict(Severity::Warning), findings);
-    usable.then_some(GrantEntry { name, subjects, capabilities, at: node.span.start, path })
+    usable.then_some(GrantEntry { name, subjects, capabilities, index, at: node.span.start, path })
 }
 
 /// `app` may hold capabilities of other systems.

@@ -13,13 +13,13 @@ const TEXT: &str = r#"{
   }},
 }"#;
 
-struct Bed {
+pub(super) struct Bed {
     _folder: tempfile::TempDir,
-    path: PathBuf,
-    store: DocumentStore,
+    pub(super) path: PathBuf,
+    pub(super) store: DocumentStore,
 }
 
-fn bed(text: &str) -> Bed {
+pub(super) fn bed(text: &str) -> Bed {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.hujson");
     std::fs::write(&path, text).unwrap();

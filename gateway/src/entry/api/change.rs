@@ -91,8 +91,8 @@ fn object(kind: Kind, manifest: &Value) -> Result<Object, Faults> {
 async fn make(gateway: &State, asker: &Asker, change: &Change) -> Result<Option<String>, Failure> {
     let caller = &asker.view.identity().caller;
     let namespace = gateway.access.load().namespace().to_owned();
-    if matches!(gateway.writer, Writer::Folder(_)) && change.key.namespace != namespace {
-        return Err(Failure::Invalid(format!("a folder has one namespace: {namespace}")));
+    if matches!(gateway.writer, Writer::Folder(_) | Writer::Document(_)) && change.key.namespace != namespace {
+        return Err(Failure::Invalid(format!("there is one namespace here: {namespace}")));
     }
     check(&asker.snapshot.catalog, change, caller, &namespace).map_err(Failure::Invalid)?;
     let (kind, resource, by) = (change.kind.as_str(), change.key.to_string(), caller.principal.to_string());

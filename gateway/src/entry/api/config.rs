@@ -9,6 +9,7 @@ use crate::document::{DocumentError, Finding, Reading, Severity, Source, export,
 use crate::error::{Failure, json};
 use crate::snapshot::{Snapshot, View};
 use crate::state::State as Gateway;
+use crate::writer::Writer;
 use aperium_core::caller::Principal;
 use aperium_core::grant::{CallerGrants, Role};
 use axum::extract::State;
@@ -101,7 +102,7 @@ async fn show(State(gateway): State<Arc<Gateway>>, Admin(asker): Admin) -> Resul
 }
 
 fn shown(gateway: &Gateway, snapshot: &Snapshot) -> (String, String) {
-    if let Some(document) = &gateway.document {
+    if let Writer::Document(document) = &gateway.writer {
         return document.shown();
     }
     let catalog = &snapshot.catalog;
@@ -126,11 +127,10 @@ async fn save(
     headers: HeaderMap,
     Body(wanted): Body<Wanted>,
 ) -> Result<Response, ApiFailure> {
-    let Some(document) = &gateway.document else {
-        let (by, how) = if gateway.reviewer.is_some() {
-            ("Kubernetes resources", "kubectl, Helm or GitOps")
-        } else {
-            ("a folder of resources", "its files")
+    let Writer::Document(document) = &gateway.writer else {
+        let (by, how) = match gateway.writer {
+            Writer::Cluster(_) => ("Kubernetes resources", "kubectl, Helm or GitOps"),
+            _ => ("a folder of resources", "its files"),
         };
         let message = format!(
             "managed by {by}: change Connectors and Grants with {how}, or with PUT /api/connectors/<id> and /api/grants/<name>"
@@ -219,9 +219,9 @@ async fn validate(
     Admin(asker): Admin,
     Body(looked): Body<Looked>,
 ) -> Result<Response, ApiFailure> {
-    let findings = match &gateway.document {
-        Some(document) => document.validate(&looked.config),
-        None => {
+    let findings = match &gateway.writer {
+        Writer::Document(document) => document.validate(&looked.config),
+        _ => {
             let egress = &asker.snapshot.catalog.settings.egress;
             store::validate(&looked.config, &shown(&gateway, &asker.snapshot).0, egress)
         }
