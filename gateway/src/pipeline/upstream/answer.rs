@@ -1,9 +1,10 @@
 //! A response head and body → the JSON-RPC message that answers our id, or the stream that it will come on.
 
 use super::body::UpstreamBody;
+use super::own::NOT_OFFERED;
 use super::resume::{Events, is_event_stream};
-use super::{Post, Session, Upstream, UpstreamError};
-use crate::raw::RawObject;
+use super::{Along, Post, Session, Upstream, UpstreamError};
+use crate::raw::{RawObject, RawWriter};
 use bytes::{Bytes, BytesMut};
 use http::{Response, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -129,7 +130,8 @@ impl Whole {
 }
 
 impl Upstream {
-    /// A request of the gateway's own: sent once, notifications on its stream are passed over.
+    /// A request of the gateway's own: sent once. Notifications on its stream are passed over; what the upstream asks
+    /// there is refused at once, because nobody is there who could answer.
     ///
     /// # Errors
     /// [`UpstreamError`].
@@ -143,21 +145,40 @@ impl Upstream {
         let headers = response.headers().clone();
         let whole = match read(self, session, response).await? {
             Answer::Json(status, body) => Whole { status, body, id },
-            Answer::Events(events) => Whole { status: StatusCode::OK, body: final_event(*events, id).await?, id },
+            Answer::Events(events) => {
+                Whole { status: StatusCode::OK, body: self.final_event(session, *events, id).await?, id }
+            }
         };
         Ok((headers, whole))
     }
-}
 
-async fn final_event(mut events: Events, id: u64) -> Result<Bytes, UpstreamError> {
-    while let Some(data) = events.next().await? {
-        let text = std::str::from_utf8(&data).map_err(|_| UpstreamError::Protocol("not UTF-8"))?;
-        let message = RawObject::parse(text).map_err(|_| UpstreamError::Protocol("not a JSON-RPC message"))?;
-        if outcome(&message, id).is_some() {
-            return Ok(data.into());
+    async fn final_event(&self, session: &Arc<Session>, mut events: Events, id: u64) -> Result<Bytes, UpstreamError> {
+        while let Some(data) = events.next().await? {
+            let text = std::str::from_utf8(&data).map_err(|_| UpstreamError::Protocol("not UTF-8"))?;
+            let message = RawObject::parse(text).map_err(|_| UpstreamError::Protocol("not a JSON-RPC message"))?;
+            if outcome(&message, id).is_some() {
+                return Ok(data.into());
+            }
+            if let (Some(asked), Some(method)) = (message.get("id"), message.text("method")) {
+                self.refuse(session, asked, &method).await;
+            }
         }
+        Err(UpstreamError::Broken)
     }
-    Err(UpstreamError::Broken)
+
+    /// Answers a request that comes while the gateway asks for itself.
+    async fn refuse(&self, session: &Arc<Session>, id: &RawValue, method: &str) {
+        let mut answer = RawWriter::object(128);
+        answer.raw("jsonrpc", "\"2.0\"").raw("id", id.get());
+        if method == "ping" {
+            answer.raw("result", "{}");
+        } else {
+            answer.raw("error", NOT_OFFERED);
+        }
+        let post = Post { body: answer.finish(), method: "response", name: None, along: &Along::default() };
+        // It may go on without the answer; if it does not, the time of the question ends.
+        let _ = self.post(session, post).await;
+    }
 }
 
 #[cfg(test)]
