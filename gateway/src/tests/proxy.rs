@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
+mod credentials;
 mod streams;
 
 /// Echoes method, path and body.
