@@ -10,6 +10,7 @@ mod config;
 mod conversation;
 mod credentials;
 mod discovery;
+mod egress;
 mod eras;
 mod grants;
 mod harness;

@@ -4,37 +4,8 @@ use super::harness::*;
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderValue;
 use serde_json::{Value, json};
-use std::io;
-use std::sync::{Arc, Mutex};
-use tracing_subscriber::layer::SubscriberExt as _;
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 impl Lines {
-    /// What this thread logs from here on.
-    fn here() -> (Self, tracing::subscriber::DefaultGuard) {
-        let lines = Self::default();
-        let writer = lines.clone();
-        let format = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(move || writer.clone());
-        (lines, tracing::subscriber::set_default(tracing_subscriber::registry().with(format)))
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
     /// The lines of the access log.
     fn access(&self) -> Vec<Value> {
         let text = self.text();
@@ -138,7 +109,7 @@ async fn names_that_a_caller_makes_up_stay_in_their_place() {
 #[tokio::test]
 async fn a_caller_that_leaves_is_an_outcome() {
     let origin = Origin::start(|_| async {
-        Response::new(axum::body::Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, io::Error>>()))
+        Response::new(axum::body::Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>()))
     })
     .await;
     let gateway =

@@ -43,11 +43,13 @@ use tower::ServiceExt as _;
 
 mod changing;
 mod legacy_sse;
+mod lines;
 mod offering;
 mod origin;
 mod upstream;
 pub(super) use changing::*;
 pub(super) use legacy_sse::*;
+pub(super) use lines::*;
 pub(super) use offering::*;
 pub(super) use origin::*;
 pub(super) use upstream::*;
