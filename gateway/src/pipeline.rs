@@ -4,6 +4,7 @@ pub(crate) mod action;
 pub(crate) mod authn;
 pub(crate) mod authz;
 pub(crate) mod builtin;
+pub(crate) mod carried;
 pub(crate) mod clean;
 pub(crate) mod credential;
 pub(crate) mod edge;

@@ -87,6 +87,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         snapshot,
         metrics,
         sessions: Sessions::new(config.sealer),
+        parked: Arc::default(),
         events: events.clone(),
         registrations: Registrations::new(numbers, events.clone(), &config.own.namespace),
         writer,

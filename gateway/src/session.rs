@@ -13,6 +13,7 @@ pub(crate) mod followed;
 pub(crate) mod level;
 pub(crate) mod live;
 pub(crate) mod own;
+pub(crate) mod parked;
 pub(crate) mod streams;
 mod table;
 pub(crate) mod token;

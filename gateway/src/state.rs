@@ -3,11 +3,13 @@
 use crate::access::Access;
 use crate::changes::hub::Hub;
 use crate::discovery::{Event, Events};
+use crate::entry::mcp::KeptCall;
 use crate::error::Failure;
 use crate::metrics::Metrics;
 use crate::pipeline::authn::token_review::Reviewer;
 use crate::registration::Registrations;
 use crate::session::Sessions;
+use crate::session::parked::Parked;
 use crate::snapshot::Snapshot;
 use crate::spans::Spans;
 use crate::writer::Writer;
@@ -29,6 +31,8 @@ pub(crate) struct State {
     pub(crate) changes: Arc<Hub>,
     /// Sessions of clients of the older era.
     pub(crate) sessions: Arc<Sessions>,
+    /// Calls that wait for another round of their client.
+    pub(crate) parked: Arc<Parked<KeptCall>>,
     /// What happened.
     pub(crate) metrics: Arc<Metrics>,
     /// The way to the Manager.

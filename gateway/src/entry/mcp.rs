@@ -28,6 +28,7 @@ mod session;
 mod subscribe;
 mod wanted;
 
+pub(crate) use call::KeptCall;
 pub(crate) use session::{end, stream};
 
 use envelope::{EnvelopeError, Message};

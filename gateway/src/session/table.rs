@@ -1,6 +1,7 @@
 //! The sessions that this replica has seen lately. Forgetting one costs its client nothing but what was only here.
 
 use super::capabilities::Capabilities;
+use super::level::Level;
 use super::live::Live;
 use super::token::{self, TokenError, bound};
 use aperium_core::caller::Caller;
@@ -45,7 +46,6 @@ impl Sessions {
     }
 
     /// What seals: sessions, and what clients carry for us besides.
-    #[allow(dead_code, reason = "what clients carry for us comes next")]
     pub(crate) fn sealer(&self) -> &Sealer {
         &self.sealer
     }
@@ -77,6 +77,25 @@ impl Sessions {
         }
         let content = token::open(&self.sealer, &bound, token)?;
         Ok(self.remember(key, || Live::new(content.id, content.capabilities, self.now())))
+    }
+
+    /// What stands in for a session of a caller of the stateless era, towards upstreams of the older one: the same for
+    /// all its requests with these capabilities and this level.
+    pub(crate) fn stand_in(&self, caller: &Caller, declared: Capabilities, level: Option<Level>) -> Arc<Live> {
+        let name = level.map_or("", Level::name);
+        let key = key(&[b"stateless", &bound(caller), declared.json().as_bytes(), name.as_bytes()]);
+        let known = self.read().live.get(&key).cloned();
+        if let Some(live) = known {
+            live.touch(self.now());
+            return live;
+        }
+        self.remember(key, || {
+            let live = Live::new("stateless".into(), declared, self.now());
+            if let Some(level) = level {
+                live.set_level(level);
+            }
+            live
+        })
     }
 
     /// Ends a session, as far as this replica is asked. Another one that has not heard of it goes on until it expires.

@@ -192,6 +192,7 @@ impl Setup {
             snapshot,
             metrics,
             sessions: Sessions::new(self.sealer),
+            parked: Arc::default(),
             events: events.clone(),
             registrations: Registrations::new(Numbers::in_memory(), events.clone(), "aperium-system"),
             writer: self.writer,

@@ -213,6 +213,7 @@ async fn asking_for_the_next_message_may_be_given_up_and_repeated() {
         timeout: Duration::from_secs(5),
         live: None,
         events: true,
+        carrier: None,
     };
     let mut relay = relay::send(&upstream, &call).await.unwrap();
     let mut given_up = 0;

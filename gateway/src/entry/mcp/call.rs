@@ -2,19 +2,24 @@
 
 use super::session::{KEEP_ALIVE, KEEP_ALIVE_COMMENT, event_stream};
 use super::{Accepts, Context, Incoming, accepts, wanted};
-use crate::era::Era;
 use crate::era::mirrored::{self, Mirrored};
+use crate::era::{Era, META_CAPABILITIES, META_LEVEL};
 use crate::error::{self, Failure, json, rpc_error, rpc_result};
 use crate::metrics::Metrics;
 use crate::pipeline::action::Action;
 use crate::pipeline::authz::{self, Decision, Permit, Wanted};
 use crate::pipeline::builtin;
+use crate::pipeline::carried::{Carried, Carrier};
 use crate::pipeline::clean::Clean;
 use crate::pipeline::route::Target;
 use crate::pipeline::upstream::relay::{self, Call, Relay, Reply};
 use crate::pipeline::upstream::{Along, UpstreamError, sse};
-use crate::raw::RawObject;
+use crate::raw::{RawObject, RawWriter};
+use crate::session::Live;
+use crate::session::capabilities::Capabilities;
+use crate::session::level::Level;
 use crate::session::live::Running;
+use crate::session::parked::Parked;
 use crate::snapshot::{Entry, Health, Item, Kind};
 use crate::state::State as Gateway;
 use crate::trail::{self, Trail};
@@ -62,6 +67,22 @@ pub(super) async fn call(
     let mirrored = permit.item().and_then(Item::mirrored);
     let along = along(message.headers, params.get("arguments"), mirrored, era)?;
     let clean = Clean { action, expose: permit.exposes().cloned(), era };
+    let carrier = (era == Era::Stateless).then(|| {
+        let connector = permit.connector().config.id.as_str();
+        let about = (action, permit.name());
+        Carrier::new(gateway.sessions.sealer(), permit.identity(), connector, about, params.get("arguments"))
+    });
+    let brought = brought(carrier.as_ref(), params)?;
+    if let Some(Carried::Parked(id)) = &brought {
+        return Ok(resume(gateway, &permit, id, params, message).await);
+    }
+    let opened = match &brought {
+        Some(Carried::Upstream(state)) => with_state(params, state),
+        _ => None,
+    };
+    let reread = opened.as_deref().and_then(|opened| RawObject::parse(opened).ok());
+    let params = reread.as_ref().unwrap_or(params);
+    let stand_in = stand_in(gateway, context, &target, params, era);
     let mut record = Record::start(gateway, permit, request_id);
     let accepts = accepts(message.headers);
     let call = Call {
@@ -71,18 +92,97 @@ pub(super) async fn call(
         id: message.id,
         along,
         timeout: target.timeout(),
-        live: message.session,
+        live: message.session.or(stand_in.as_ref()),
         events: accepts.events,
+        carrier,
     };
     let running = message.session.map(|session| session.run(message.id));
     match unless_cancelled(running.as_ref(), attempt(&target, &call)).await {
-        Some(Ok(relay)) => Ok(answer(relay, record, running, message, accepts).await),
+        Some(Ok(relay)) => Ok(answer(&gateway.parked, relay, record, running, message, accepts).await),
         Some(Err(error)) => {
             let failed = record.failed(&error);
             Ok(failed_answer(action, message.id, &failed, request_id))
         }
         None => Ok(nothing()),
     }
+}
+
+/// What a client of the stateless era brings back from an earlier round.
+///
+/// # Errors
+/// [`Failure::InvalidParams`]: it is not of this request, or too old.
+fn brought(carrier: Option<&Carrier>, params: &RawObject<'_>) -> Result<Option<Carried>, Failure> {
+    let (Some(carrier), Some(state)) = (carrier, params.get("requestState")) else { return Ok(None) };
+    let refused = || {
+        Failure::InvalidParams("`requestState` is not of this request, or too old: send the request anew".to_owned())
+    };
+    carrier.open(state).map(Some).ok_or_else(refused)
+}
+
+/// The parameters with the upstream's own state.
+fn with_state(params: &RawObject<'_>, state: &str) -> Option<String> {
+    let mut own = RawWriter::object(512);
+    for (name, value) in params.iter() {
+        if name == "requestState" {
+            own.text(name, state);
+        } else {
+            own.raw(name, value.get());
+        }
+    }
+    String::from_utf8(own.finish()).ok()
+}
+
+/// A caller of the stateless era that can be asked, or wants logs, needs a session with an upstream of the older one.
+fn stand_in(
+    gateway: &Gateway,
+    context: &Context,
+    target: &Target,
+    params: &RawObject<'_>,
+    era: Era,
+) -> Option<Arc<Live>> {
+    let older = target.upstream().known().is_some_and(|session| session.era() == Era::Legacy);
+    if era == Era::Legacy || !older {
+        return None;
+    }
+    let meta = RawObject::parse(params.get("_meta")?.get()).ok()?;
+    let declared = Capabilities::read(meta.get(META_CAPABILITIES));
+    let level = meta.text(META_LEVEL).and_then(|level| Level::parse(&level));
+    let needed = !declared.is_empty() || level.is_some();
+    needed.then(|| gateway.sessions.stand_in(&context.view.identity().caller, declared, level))
+}
+
+/// A call that is kept open between two rounds of its client.
+pub(crate) struct KeptCall {
+    relay: Relay,
+    record: Record,
+}
+
+impl std::fmt::Debug for KeptCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeptCall").field("relay", &self.relay).finish_non_exhaustive()
+    }
+}
+
+/// The next round of a call that this replica keeps open.
+async fn resume(
+    gateway: &Gateway,
+    permit: &Permit,
+    id: &str,
+    params: &RawObject<'_>,
+    message: Incoming<'_>,
+) -> Response {
+    let request_id = request_id(message.headers);
+    let Some(KeptCall { mut relay, record }) = gateway.parked.take(id) else {
+        let connector = &permit.connector().config.id;
+        let message_text = format!(
+            "the call of connector {connector} that waited for this answer has ended, or is kept by another replica; its outcome is unknown, request id {request_id}"
+        );
+        gateway.metrics.request(permit.action().method(), "outcome_unknown");
+        let failed = Failed { code: "outcome_unknown", message: message_text, outcome: "outcome_unknown" };
+        return failed_answer(permit.action(), message.id, &failed, request_id);
+    };
+    relay.resume(message.id, params);
+    answer(&gateway.parked, relay, record, None, message, accepts(message.headers)).await
 }
 
 /// `None`: the client has cancelled its request, and wants no answer.
@@ -128,6 +228,7 @@ async fn attempt(target: &Target, call: &Call<'_>) -> Result<Relay, UpstreamErro
 /// The answer: JSON where the first message is the last, events where more come, or nothing does for a while, and the
 /// client takes them.
 async fn answer(
+    parked: &Arc<Parked<KeptCall>>,
     mut relay: Relay,
     mut record: Record,
     running: Option<Running>,
@@ -143,7 +244,7 @@ async fn answer(
     let Some(first) = unless_cancelled(running.as_ref(), first).await else { return nothing() };
     match first {
         Some(Ok(reply)) if reply.last && accepts.json => {
-            record.end(reply.outcome, None);
+            end(parked, relay, record, reply.outcome, reply.parks);
             json(reply.status, reply.body)
         }
         Some(Err(error)) => {
@@ -152,13 +253,32 @@ async fn answer(
         }
         reply => {
             let first = reply.and_then(Result::ok);
-            events(Stream { relay, record, running, first, id: message.id.to_owned() })
+            let parked = Arc::clone(parked);
+            events(Stream { parked, relay, record, running, first, id: message.id.to_owned() })
+        }
+    }
+}
+
+/// After the last message: the call is over, or it is kept for the next round.
+fn end(
+    parked: &Arc<Parked<KeptCall>>,
+    relay: Relay,
+    mut record: Record,
+    outcome: &'static str,
+    parks: Option<Box<str>>,
+) {
+    match parks {
+        None => record.end(outcome, None),
+        Some(id) => {
+            let patience = relay.patience();
+            parked.keep(id, KeptCall { relay, record }, patience);
         }
     }
 }
 
 /// A call whose answer is sent as events.
 struct Stream {
+    parked: Arc<Parked<KeptCall>>,
     relay: Relay,
     record: Record,
     running: Option<Running>,
@@ -183,7 +303,7 @@ fn events(stream: Stream) -> Response {
             Ok(reply) => {
                 let event = sse::write_event(&reply.body);
                 if reply.last {
-                    stream.record.end(reply.outcome, None);
+                    end(&stream.parked, stream.relay, stream.record, reply.outcome, reply.parks);
                     return Some((Ok(event), None));
                 }
                 Some((Ok(event), Some(stream)))

@@ -8,8 +8,9 @@ use super::translate::{self, Declared, Logs, Outgoing};
 use super::{Along, Post, Session, Upstream, UpstreamError};
 use crate::era::{Era, META_LEVEL};
 use crate::error::{rpc_error, rpc_result};
+use crate::pipeline::carried::{self, Carried, Carrier};
 use crate::pipeline::clean::Clean;
-use crate::raw::{RawObject, RawWriter, as_text};
+use crate::raw::{Edits, RawObject, RawWriter, as_text};
 use crate::session::Live;
 use crate::session::level::Level;
 use crate::session::live;
@@ -41,6 +42,8 @@ pub(crate) struct Call<'a> {
     pub(crate) live: Option<&'a Arc<Live>>,
     /// Whether the caller takes events, and so can be asked while it waits.
     pub(crate) events: bool,
+    /// Seals what a caller of the stateless era carries between two rounds.
+    pub(crate) carrier: Option<Carrier>,
 }
 
 /// One message for the caller.
@@ -54,6 +57,8 @@ pub(crate) struct Reply {
     pub(crate) last: bool,
     /// `ok`, `tool_error` or `rpc_error`.
     pub(crate) outcome: &'static str,
+    /// The call goes on with another request of the client, which brings this id: it has to be kept until then.
+    pub(crate) parks: Option<Box<str>>,
 }
 
 /// A call under way. Dropping it before the last reply cancels it upstream.
@@ -73,8 +78,23 @@ pub(crate) struct Relay {
     answer: Option<Answer>,
     talk: Option<Box<Talk>>,
     outbox: VecDeque<Vec<u8>>,
+    carrier: Option<Carrier>,
+    question: Option<Kept>,
+    /// The question has to be asked (again).
+    asks: bool,
     done: bool,
 }
+
+/// A request of an upstream of the older era that waits for another request of a client of the stateless one.
+struct Kept {
+    /// The upstream's id.
+    id: Box<RawValue>,
+    /// Method and parameters, a JSON object.
+    request: Vec<u8>,
+}
+
+/// What such a question is called between the gateway and the client: there is one at a time.
+const QUESTION: &str = "upstream";
 
 /// What a call needs whose caller can be asked.
 struct Talk {
@@ -154,6 +174,9 @@ pub(crate) async fn send(upstream: &Arc<Upstream>, call: &Call<'_>) -> Result<Re
         answer: None,
         talk: Talk::of(call, &session),
         outbox: VecDeque::new(),
+        carrier: call.carrier.clone(),
+        question: None,
+        asks: false,
         done: false,
     };
     let name = action.is_named_in_header().then_some(call.name);
@@ -213,7 +236,8 @@ fn logs(call: &Call<'_>) -> Logs {
 impl Talk {
     /// `None`: the caller cannot be asked anything.
     fn of(call: &Call<'_>, session: &Session) -> Option<Box<Self>> {
-        let live = call.live.filter(|live| call.events && !live.capabilities.is_empty())?;
+        let can = |live: &&Arc<Live>| !live.capabilities.is_empty();
+        let live = call.live.filter(can).filter(|_| call.events || call.clean.era == Era::Stateless)?;
         let again = || {
             let mut params = RawWriter::object(256);
             for (name, value) in call.params.iter() {
@@ -222,7 +246,8 @@ impl Talk {
             let params = String::from_utf8(params.finish()).ok()?.into();
             Some(Again { name: call.name.into(), params, along: call.along.clone() })
         };
-        let call = if session.era() == Era::Stateless { again() } else { None };
+        let bridged = session.era() == Era::Stateless && call.clean.era == Era::Legacy;
+        let call = if bridged { again() } else { None };
         Some(Box::new(Self { live: Arc::clone(live), asking: Asking::new(live), needed: None, call, rounds: 0 }))
     }
 }
@@ -235,8 +260,11 @@ impl Relay {
     /// [`UpstreamError`]: no further message comes.
     pub(crate) async fn next(&mut self) -> Result<Reply, UpstreamError> {
         loop {
+            if std::mem::take(&mut self.asks) {
+                return self.ask_later();
+            }
             if let Some(body) = self.outbox.pop_front() {
-                return Ok(Reply { status: StatusCode::OK, body, last: false, outcome: "request" });
+                return Ok(Reply { status: StatusCode::OK, body, last: false, outcome: "request", parks: None });
             }
             if let Some(Answer::Json(status, body)) = &self.answer {
                 let (status, body) = (*status, body.clone());
@@ -341,7 +369,7 @@ impl Relay {
         };
         let Some(body) = body else { return Ok(None) };
         self.put_off();
-        Ok(Some(Reply { status: StatusCode::OK, body, last: false, outcome: "notification" }))
+        Ok(Some(Reply { status: StatusCode::OK, body, last: false, outcome: "notification", parks: None }))
     }
 
     fn put_off(&mut self) {
@@ -355,10 +383,86 @@ impl Relay {
         }
         // Only a session that declares what this client can do may ask it.
         let talk = self.talk.as_mut().filter(|_| self.own.is_some());
+        if self.clean.era == Era::Stateless {
+            // There is one question at a time: a client that brings the answer is asked the next.
+            let can = talk.is_some_and(|talk| talk.live.capabilities.allow(method, params));
+            if !can || self.carrier.is_none() || self.question.is_some() {
+                return self.upstream.respond(&self.session, id, Said::Error(NOT_OFFERED));
+            }
+            let mut request = RawWriter::object(params.map_or(0, |params| params.get().len()) + 64);
+            request.text("method", method);
+            if let Some(params) = params {
+                request.raw("params", params.get());
+            }
+            self.question = Some(Kept { id: id.to_owned(), request: request.finish() });
+            self.asks = true;
+            return;
+        }
         match talk.and_then(|talk| talk.asking.ask(method, params, Asker::Request(id.to_owned()))) {
             Some(message) => self.outbox.push_back(message),
             None => self.upstream.respond(&self.session, id, Said::Error(NOT_OFFERED)),
         }
+    }
+
+    /// The answer to this request of the client: a question, and what brings its next request back to this call.
+    fn ask_later(&mut self) -> Result<Reply, UpstreamError> {
+        let (Some(question), Some(carrier)) = (&self.question, &self.carrier) else {
+            return Err(UpstreamError::NotOffered);
+        };
+        let id: Box<str> = uuid::Uuid::new_v4().simple().to_string().into();
+        let state = carrier.seal(&Carried::Parked(id.clone())).map_err(|_| UpstreamError::NotOffered)?;
+        let mut requests = RawWriter::object(question.request.len() + 32);
+        requests.bytes(QUESTION, &question.request);
+        let mut result = RawWriter::object(question.request.len() + 512);
+        result
+            .text("resultType", "input_required")
+            .bytes("inputRequests", &requests.finish())
+            .text("requestState", &state);
+        let body = rpc_result(&self.caller_id, &result.finish());
+        Ok(Reply { status: StatusCode::OK, body, last: true, outcome: "input_required", parks: Some(id) })
+    }
+
+    /// How long the call may be kept.
+    pub(crate) fn patience(&self) -> Duration {
+        self.hard_deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(carried::LIFE))
+    }
+
+    /// Goes on with another request of the client, which may bring the answer: without it, it is asked again.
+    pub(crate) fn resume(&mut self, id: &RawValue, params: &RawObject<'_>) {
+        self.caller_id = id.to_owned();
+        let meta = params.get("_meta").and_then(|meta| RawObject::parse(meta.get()).ok());
+        if let Some(token) = meta.and_then(|meta| meta.get("progressToken")) {
+            self.token = Some(token.to_owned());
+        }
+        let responses = params.get("inputResponses").and_then(|responses| RawObject::parse(responses.get()).ok());
+        let answer = responses.and_then(|responses| responses.get(QUESTION)).filter(|a| a.get().starts_with('{'));
+        match (answer, &self.question) {
+            (Some(answer), Some(question)) => {
+                self.upstream.respond(&self.session, &question.id, Said::Result(answer.get()));
+                self.question = None;
+                self.put_off();
+            }
+            _ => self.asks = true,
+        }
+    }
+
+    /// A result whose state only the same request brings back.
+    fn carry(&self, result: &str) -> Result<Option<String>, UpstreamError> {
+        // A cheap look first: nearly every result is complete.
+        let Some(carrier) = self.carrier.as_ref().filter(|_| result.contains("\"input_required\"")) else {
+            return Ok(None);
+        };
+        let Ok(fields) = RawObject::parse(result) else { return Ok(None) };
+        if fields.text("resultType").as_deref() != Some("input_required") {
+            return Ok(None);
+        }
+        let Some(state) = fields.get("requestState") else { return Ok(None) };
+        let text = as_text(state).ok_or(UpstreamError::Protocol("its state is no string"))?;
+        let sealed = carrier.seal(&Carried::Upstream(text.into()));
+        let sealed = sealed.map_err(|_| UpstreamError::Protocol("its state cannot be sealed: no keys"))?;
+        let mut edits = Edits::of(result);
+        edits.text(state, &sealed);
+        Ok(edits.finish())
     }
 
     /// The upstream wants an answer no more.
@@ -449,7 +553,7 @@ impl Relay {
             self.need(needed)?;
             return Ok(None);
         }
-        Ok(Some(self.last(status, outcome)))
+        self.last(status, outcome).map(Some)
     }
 
     /// The last message, whatever comes before it: for callers that take no events.
@@ -465,13 +569,16 @@ impl Relay {
         }
     }
 
-    fn last(&self, status: StatusCode, outcome: Outcome<'_>) -> Reply {
-        match outcome {
+    fn last(&self, status: StatusCode, outcome: Outcome<'_>) -> Result<Reply, UpstreamError> {
+        Ok(match outcome {
             Outcome::Result(result) => {
                 let cleaned = self.clean.result(result);
-                let translated = translate::result(&cleaned, self.session.era(), self.clean.era);
+                let carried = self.carry(&cleaned)?;
+                let text = carried.as_deref().unwrap_or(&cleaned);
+                let translated = translate::result(text, self.session.era(), self.clean.era);
                 let outcome = if is_tool_error(result) { "tool_error" } else { "ok" };
-                Reply { status: StatusCode::OK, body: rpc_result(&self.caller_id, &translated), last: true, outcome }
+                let body = rpc_result(&self.caller_id, &translated);
+                Reply { status: StatusCode::OK, body, last: true, outcome, parks: None }
             }
             Outcome::Error(error) => {
                 let code = error_code(error);
@@ -487,9 +594,10 @@ impl Relay {
                     body: rpc_error(Some(&self.caller_id), self.clean.error(error).as_bytes()),
                     last: true,
                     outcome: "rpc_error",
+                    parks: None,
                 }
             }
-        }
+        })
     }
 }
 
