@@ -1,5 +1,6 @@
 use super::harness::*;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 /// Answers as a server with one tool does; what `slow` is called with is never answered.
 fn reply(message: &Value) -> Option<Value> {
@@ -118,4 +119,30 @@ async fn requests_of_the_server_that_are_about_nobody_are_refused_politely() {
         seen.iter().any(|seen| seen.json()["id"] == "q" && seen.json()["error"]["code"] == -32601)
     };
     soon(answered).await;
+}
+
+#[tokio::test]
+async fn a_caller_who_does_not_read_loses_its_own_answer_and_delays_nobody() {
+    let server = LegacySse::start("/messages", reply).await;
+    let mut setup = Setup::default();
+    setup.settings.limits.max_response_bytes = 10_000;
+    let gateway = setup.url("old", server.fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
+    let params = json!({ "name": "old_slow", "_meta": { "progressToken": "mine" } });
+    let body = json!({ "jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": params });
+    let mut request = post("/v1/mcp", &body.to_string());
+    request.headers_mut().insert("accept", "text/event-stream".parse().unwrap());
+    let flood = async {
+        soon(|| server.fake.count("tools/call") == 1).await;
+        let id = server.fake.last("tools/call").json()["id"].clone();
+        let text = "x".repeat(500);
+        for n in 0..200 {
+            server.say(&json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": { "progressToken": id, "progress": n, "message": text } }));
+        }
+    };
+    let (response, ()) = tokio::join!(gateway.router.clone().oneshot(request), flood);
+    let answer = gateway.rpc("/v1/mcp", "tools/call", &call("old_echo", &json!({ "n": 1 }))).await;
+    assert!(answer["result"]["structuredContent"].is_object(), "{answer}");
+    let read = Answer::read(response.unwrap()).await;
+    assert!(read.text.len() < 40_000, "what nobody reads is not kept: {} bytes", read.text.len());
+    assert!(read.text.contains("outcome_unknown"), "{}", read.text);
 }
