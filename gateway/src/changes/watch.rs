@@ -12,8 +12,7 @@ use crate::catalog::ResourceKey;
 use crate::error::Failure;
 use crate::pipeline::action::Action;
 use crate::pipeline::authz::{self, Decision, Scope, Wanted};
-use crate::snapshot::{Identity, Kind, Snapshot, View};
-use bytes::Bytes;
+use crate::snapshot::{Digests, Identity, Kind, Snapshot, View};
 use futures::StreamExt as _;
 use futures::stream::{BoxStream, SelectAll};
 use std::collections::BTreeSet;
@@ -58,11 +57,14 @@ impl fmt::Debug for Watch {
     }
 }
 
+/// What tells one state of a list from others; resources and templates are two lists in one.
+type Digest = [[u8; 32]; 2];
+
 #[derive(Debug)]
 struct WatchedList {
     list: List,
-    told: [Bytes; 2],
-    now: [Bytes; 2],
+    told: Digest,
+    now: Digest,
     at: Option<Instant>,
 }
 
@@ -94,13 +96,14 @@ impl Watch {
             heard: Vec::new(),
         };
         let (snapshot, view, scope) = watch.access()?;
-        watch.lists = lists
-            .iter()
-            .map(|list| {
-                let now = bytes_of(*list, &snapshot, &view, scope);
-                WatchedList { list: *list, told: now.clone(), now, at: None }
-            })
-            .collect();
+        if !lists.is_empty() {
+            let digests = digests(&snapshot, &view, scope);
+            let watched = |list: &List| {
+                let now = digest_of(*list, &digests);
+                WatchedList { list: *list, told: now, now, at: None }
+            };
+            watch.lists = lists.iter().map(watched).collect();
+        }
         Ok(watch)
     }
 
@@ -194,7 +197,7 @@ impl Watch {
     fn due(&mut self, now: Instant) -> Option<Change> {
         let may = |at: Option<Instant>| at.is_none_or(|at| now >= at + PAUSE);
         if let Some(list) = self.lists.iter_mut().find(|list| list.now != list.told && may(list.at)) {
-            list.told.clone_from(&list.now);
+            list.told = list.now;
             list.at = Some(now);
             return Some(Change::List(list.list));
         }
@@ -214,11 +217,10 @@ impl Watch {
     /// A new Snapshot: other lists, other grants, other upstreams.
     fn look(&mut self) -> Result<(), Failure> {
         let (snapshot, view, scope) = self.access()?;
-        for list in &mut self.lists {
-            list.now = bytes_of(list.list, &snapshot, &view, scope);
-            if list.now == list.told {
-                // The same text, so that the older Snapshot's copy can go.
-                list.told.clone_from(&list.now);
+        if !self.lists.is_empty() {
+            let digests = digests(&snapshot, &view, scope);
+            for list in &mut self.lists {
+                list.now = digest_of(list.list, &digests);
             }
         }
         self.heard.retain(|signals| signals.strong_count() > 0);
@@ -252,13 +254,15 @@ impl Watch {
     }
 }
 
-fn bytes_of(list: List, snapshot: &Snapshot, view: &View, scope: Scope) -> [Bytes; 2] {
-    let only = if let Scope::One(position) = scope { Some(position) } else { None };
-    let of = |kind| view.list(snapshot, kind, only);
+fn digests(snapshot: &Snapshot, view: &View, scope: Scope) -> Digests {
+    view.digests(snapshot, if let Scope::One(position) = scope { Some(position) } else { None })
+}
+
+fn digest_of(list: List, digests: &Digests) -> Digest {
     match list {
-        List::Tools => [of(Kind::Tools), Bytes::new()],
-        List::Prompts => [of(Kind::Prompts), Bytes::new()],
-        List::Resources => [of(Kind::Resources), of(Kind::Templates)],
+        List::Tools => [*digests.of(Kind::Tools), [0; 32]],
+        List::Prompts => [*digests.of(Kind::Prompts), [0; 32]],
+        List::Resources => [*digests.of(Kind::Resources), *digests.of(Kind::Templates)],
     }
 }
 

@@ -6,6 +6,7 @@ use aperium_core::caller::{Caller, Principal};
 use aperium_core::capability::Category;
 use aperium_core::grant::{GrantRule, NoGrant, Role};
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -105,6 +106,7 @@ struct Decisions {
     /// Per kind: what the aggregate lists.
     aggregate: PerKind<OnceLock<Bytes>>,
     instructions: OnceLock<Arc<str>>,
+    digests: OnceLock<Box<Digests>>,
     kept: Arc<AtomicUsize>,
 }
 
@@ -117,7 +119,11 @@ struct ConnectorView {
     proxy: OnceLock<Option<u32>>,
     list: PerKind<OnceLock<Bytes>>,
     instructions: OnceLock<Arc<str>>,
+    digests: OnceLock<Box<Digests>>,
 }
+
+/// SHA-256 of each list that a caller sees.
+pub(crate) type Digests = PerKind<[u8; 32]>;
 
 const UNDECIDED: u32 = 0;
 const DENIED: u32 = 1;
@@ -132,6 +138,7 @@ impl Decisions {
             connectors: std::iter::repeat_with(ConnectorView::default).take(connectors).collect(),
             aggregate: PerKind::default(),
             instructions: OnceLock::new(),
+            digests: OnceLock::new(),
             kept: Arc::clone(kept),
         }
     }
@@ -253,6 +260,18 @@ impl View {
                 let join = || self.join(snapshot, kind, &snapshot.positions().collect::<Vec<_>>(), true);
                 self.decisions.list(self.decisions.aggregate.of(kind), join)
             }
+        }
+    }
+
+    /// What tells the caller's lists from others: of one connector, or of all. Worked out for those who are told of
+    /// changes only, and once for all with the same grants.
+    pub(crate) fn digests(&self, snapshot: &Snapshot, only: Option<usize>) -> Digests {
+        let digest = |kind| Sha256::digest(self.list(snapshot, kind, only)).into();
+        let all = || Box::new(PerKind::from_fn(digest));
+        match only.map(|position| self.decisions.connectors.get(position)) {
+            Some(None) => Digests::default(),
+            Some(Some(view)) => view.digests.get_or_init(all).as_ref().clone(),
+            None => self.decisions.digests.get_or_init(all).as_ref().clone(),
         }
     }
 
