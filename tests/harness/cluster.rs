@@ -174,12 +174,13 @@ impl Cluster {
         &self.kubeconfig
     }
 
-    /// A new client of the administrator. Each test needs one of its own: a client belongs to the runtime that made it.
+    /// A new client of the administrator, as ours are: its writes leave at once. Each test needs one of its own: a client
+    /// belongs to the runtime that made it.
     ///
     /// # Panics
     /// When the kubeconfig cannot be used.
     pub async fn client(&self) -> kube::Client {
-        kube::Client::try_from(self.config().await).expect("a client of the test cluster")
+        aperium_platform::egress::api_server::client(self.config().await).expect("a client of the test cluster")
     }
 
     /// The administrator's configuration, for a client with other settings or another identity.
