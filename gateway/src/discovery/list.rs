@@ -15,9 +15,6 @@ use std::time::Duration;
 /// The most pages of one list.
 const MAX_PAGES: usize = 1000;
 
-/// All that the gateway relays from servers to clients, as a client's capabilities.
-const RELAYED: &str = r#"{"elicitation":{"form":{},"url":{}},"roots":{},"sampling":{}}"#;
-
 /// Everything that an upstream offers, as it was sent.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
@@ -57,58 +54,21 @@ impl From<UpstreamError> for ListError {
 impl Upstream {
     /// All that it offers.
     ///
-    /// # Errors
-    /// [`UpstreamError`]; after any of them the next listing agrees on the version anew.
-    pub(crate) async fn listing(&self) -> Result<Listing, UpstreamError> {
-        let shared = self.session().await?;
-        let session = self.session_for_lists(&shared).await;
-        let mut listed = self.lists(&session).await;
-        if matches!(listed, Err(UpstreamError::SessionEnded)) && !Arc::ptr_eq(&session, &shared) {
-            // That says nothing about the upstream: only this session has ended.
-            self.for_lists.store(None);
-            listed = self.lists(&self.session_for_lists(&shared).await).await;
-        }
-        if listed.is_err() {
-            self.for_lists.store(None);
-            self.forget(&shared);
-        }
-        listed
-    }
-
-    /// The session in which lists are asked for. A server of the older era may offer some tools only to clients that
-    /// it can ask something, so there it is a session of its own that declares all that the gateway relays. Nothing
-    /// but lists is ever asked for in it, so the server never comes to ask.
-    async fn session_for_lists(&self, shared: &Arc<Session>) -> Arc<Session> {
-        if !matches!(**shared, Session::Legacy { id: Some(_), stream: None, .. }) {
-            return Arc::clone(shared);
-        }
-        if let Some(known) = self.for_lists.load_full() {
-            return known;
-        }
-        match self.open_for(RELAYED).await {
-            Ok((session, _)) => {
-                let session = Arc::new(session);
-                self.for_lists.store(Some(Arc::clone(&session)));
-                session
-            }
-            Err(error) => {
-                tracing::debug!(reason = error.reason(), %error, "no session for lists: the shared one is used");
-                Arc::clone(shared)
-            }
-        }
-    }
-
     /// Tools are always asked for: servers exist that declare nothing. The other kinds are asked for where they are
     /// declared, and one of these lists that the upstream answers with an error counts as empty: a broken list of
     /// prompts must not take the tools away.
-    async fn lists(&self, session: &Arc<Session>) -> Result<Listing, UpstreamError> {
+    ///
+    /// # Errors
+    /// [`UpstreamError`]; after any of them the next listing agrees on the version anew.
+    pub(crate) async fn listing(&self) -> Result<Listing, UpstreamError> {
+        let session = self.session().await?;
         let about = self.about();
         let mut listing = Listing { about: Arc::clone(&about), ..Listing::default() };
         for kind in Kind::ALL {
             if kind != Kind::Tools && !about.declares(kind.capability()) {
                 continue;
             }
-            match self.pages(session, kind).await {
+            match self.pages(&session, kind).await {
                 Ok((definitions, good_for)) => {
                     *listing.lists.of_mut(kind) = definitions;
                     listing.good_for = shorter(listing.good_for, good_for);
@@ -116,8 +76,14 @@ impl Upstream {
                 Err(ListError::Answered(why)) if kind != Kind::Tools => {
                     tracing::warn!(method = kind.list_method(), why, "a list of an upstream is left empty");
                 }
-                Err(ListError::Answered(why)) => return Err(UpstreamError::Protocol(why)),
-                Err(ListError::Failed(error)) => return Err(error),
+                Err(ListError::Answered(why)) => {
+                    self.forget(&session);
+                    return Err(UpstreamError::Protocol(why));
+                }
+                Err(ListError::Failed(error)) => {
+                    self.forget(&session);
+                    return Err(error);
+                }
             }
         }
         Ok(listing)

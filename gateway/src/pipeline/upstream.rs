@@ -212,8 +212,6 @@ pub(crate) struct Upstream {
     link: Link,
     limits: Limits,
     session: ArcSwapOption<Session>,
-    /// A session of the older era in which only lists are asked for.
-    pub(crate) for_lists: ArcSwapOption<Session>,
     about: ArcSwap<About>,
     negotiating: Mutex<()>,
     /// Told whenever something new was agreed.
@@ -231,7 +229,6 @@ impl Upstream {
             link,
             limits,
             session: ArcSwapOption::empty(),
-            for_lists: ArcSwapOption::empty(),
             about: ArcSwap::default(),
             negotiating: Mutex::new(()),
             agreed: Notify::new(),

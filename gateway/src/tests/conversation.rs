@@ -147,7 +147,7 @@ async fn a_request_of_the_upstream_reaches_the_client_whose_call_it_is_and_the_a
     let client = session(&gateway, "/v1/mcp", &json!({ "sampling": { "tools": {} }, "tasks": {} })).await;
     let response = start(&gateway, &client, &call("mine"));
     let (seen, frames) = asker.called().await;
-    assert_eq!(seen.headers["mcp-session-id"], "s3", "a session of its own, beside the shared one and that for lists");
+    assert_eq!(seen.headers["mcp-session-id"], "s2", "a session of its own, beside the shared one");
     let opened = asker.seen("initialize").pop().unwrap().json();
     assert_eq!(opened["params"]["capabilities"], json!({ "sampling": { "tools": {} } }));
 
@@ -164,7 +164,7 @@ async fn a_request_of_the_upstream_reaches_the_client_whose_call_it_is_and_the_a
     let rest = tokio::spawn(async move { [events.next().await, events.next().await] });
     let got = asker.answered().await;
     assert_eq!(got.json(), json!({ "jsonrpc": "2.0", "id": 77, "result": { "role": "assistant", "big": 123 } }));
-    assert_eq!(got.headers["mcp-session-id"], "s3");
+    assert_eq!(got.headers["mcp-session-id"], "s2");
     assert_eq!(gateway.send(within(&client, &answer)).await.status, 400, "an answer counts once");
 
     let done = json!({ "jsonrpc": "2.0", "id": seen.json()["id"], "result": { "content": [] } });
@@ -301,12 +301,12 @@ async fn the_sessions_that_a_client_has_upstream_end_with_its_own() {
         frames.send(event(&done)).await.unwrap();
         response.await.unwrap();
     }
-    assert_eq!(asker.seen("initialize").len(), 3, "the shared one, one for lists and one for the client");
+    assert_eq!(asker.seen("initialize").len(), 2, "the shared one and one for the client");
     let mut end = within(&client, &json!(null));
     *end.method_mut() = http::Method::DELETE;
     assert_eq!(gateway.send(end).await.status, 204);
     // What has no body is no POST; the shared session, s1, is listened to with GET.
-    let is_end = |seen: &&Seen| seen.text.is_empty() && seen.headers["mcp-session-id"] == "s3";
+    let is_end = |seen: &&Seen| seen.text.is_empty() && seen.headers["mcp-session-id"] == "s2";
     eventually(|| asker.fake.seen.lock().unwrap().iter().find(is_end).cloned()).await;
 }
 

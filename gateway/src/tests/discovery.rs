@@ -35,7 +35,7 @@ async fn an_upstream_that_comes_back_is_registered_again_in_whatever_era_it_spea
         Fake::start_at(address, |seen: Seen| async move { legacy(&seen, &definitions(&["echo", "more"])) }).await;
     gateway.until(|snapshot| snapshot.connectors()[0].registered()).await;
     assert_eq!(gateway.tools("/v1/mcp").await, ["odoo_echo", "odoo_more"]);
-    assert_eq!(back.count("initialize"), 2, "for callers, and for the lists");
+    assert_eq!(back.count("initialize"), 1);
 }
 
 #[tokio::test]
@@ -192,5 +192,5 @@ async fn polls_leave_nothing_behind() {
     let after = poll(100).await;
     assert!(after <= before + 3, "{before} tasks before, {after} after 300 polls");
     assert_eq!((stateless.opened(), legacy.opened(), oldest.open()), (1, 1, 1), "one stream each");
-    assert!(legacy.fake.count("initialize") <= 2, "one session for callers, one for lists");
+    assert_eq!(legacy.fake.count("initialize"), 1);
 }

@@ -263,60 +263,6 @@ async fn a_list_that_changes_says_so_in_the_digest_of_its_kind_alone() {
     assert_eq!(differ, [false, true, false, false]);
 }
 
-/// A server of the older era that offers a tool more to clients which it can ask for their roots, in sessions that
-/// carry their kind in their ids.
-async fn choosy(generation: std::sync::Arc<std::sync::atomic::AtomicUsize>) -> Fake {
-    Fake::start(move |seen: Seen| {
-        let now = generation.load(std::sync::atomic::Ordering::SeqCst);
-        async move {
-            let message = seen.json();
-            let session = seen.headers.get("mcp-session-id").map(|id| id.to_str().unwrap().to_owned());
-            if message["method"] == "initialize" {
-                let kind = if message["params"]["capabilities"]["roots"].is_object() { "asked" } else { "plain" };
-                let mut response = Offering::new(Era::Legacy).answer(&seen);
-                response.headers_mut().insert("mcp-session-id", format!("{kind}-{now}").parse().unwrap());
-                return response;
-            }
-            if session.as_deref().is_some_and(|id| id.starts_with("asked-") && id != format!("asked-{now}")) {
-                return answer(
-                    404,
-                    &json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32001, "message": "no session" } }),
-                );
-            }
-            let tools: &[&str] =
-                if session.is_some_and(|id| id.starts_with("asked")) { &["look", "roots"] } else { &["look"] };
-            let tools = json!({ "tools": definitions(tools) }).to_string();
-            Offering::new(Era::Legacy).with("tools/list", &tools).answer(&seen)
-        }
-    })
-    .await
-}
-
-#[tokio::test]
-async fn tools_for_clients_that_can_be_asked_are_listed_and_calls_of_others_stay_in_their_session() {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    let generation = Arc::new(AtomicUsize::new(0));
-    let fake = choosy(Arc::clone(&generation)).await;
-    let gateway = gateway(&fake, &["**"]).await;
-    assert_eq!(gateway.tools("/v1/mcp").await, ["odoo_look", "odoo_roots"]);
-    gateway.rpc("/v1/mcp", "tools/call", &json!({ "name": "odoo_look" })).await;
-    assert_eq!(fake.last("tools/call").headers["mcp-session-id"], "plain-0");
-    generation.store(1, Ordering::SeqCst);
-    tokio::time::timeout(std::time::Duration::from_secs(10), async {
-        while fake.last("tools/list").headers["mcp-session-id"] != "asked-1" {
-            assert_eq!(
-                gateway.state.snapshot.load().connectors()[0].health,
-                Health::Registered,
-                "only that session ended"
-            );
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await
-    .expect("the lists are asked for in a new session");
-}
-
 #[tokio::test]
 async fn a_server_that_asks_while_it_lists_is_told_that_nobody_is_there() {
     use std::sync::Arc;
