@@ -1,6 +1,8 @@
 //! Clients that others wrote, through the gateway: each lists, calls, reads, follows progress and cancels.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod rust;
 
 use aperium_tests::foreign::Foreign;
 use aperium_tests::mcp::{Fixture, Gateway};
@@ -70,5 +72,13 @@ async fn the_command_line_of_the_inspector_works() {
         whole.extend(args);
         let said = run(&foreign, &foreign.node(), &whole).await;
         assert!(said.contains(expected), "{args:?}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rust_sdk_works_in_both_eras() {
+    let (_fixture, gateway) = gateway().await;
+    for lifecycle in rust::lifecycles() {
+        rust::everything(&gateway.url(), lifecycle).await;
     }
 }
