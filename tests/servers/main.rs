@@ -1,7 +1,7 @@
 //! Servers that others wrote, behind the gateway: all that they offer is there with their prefix and answers; what stops
 //! is unregistered, and what starts again is back, within six seconds each.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use aperium_tests::foreign::Foreign;
 use aperium_tests::mcp::{Client, Gateway};
