@@ -224,7 +224,7 @@ mod tests {
         }
 
         #[test]
-        fn exposure_is_injective_and_loses_nothing(
+        fn m2_exposure_is_injective_and_loses_nothing(
             names in proptest::collection::btree_set("(odoo_|odoo_odoo_)?[a-c._é]{1,4}|[a-z]{58,80}", 0..12),
             keep in any::<bool>(),
         ) {

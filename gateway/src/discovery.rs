@@ -407,7 +407,7 @@ impl Manager {
         match polled.outcome {
             Ok(listing) => {
                 let offers = Offers::build(&slot.config, &listing);
-                offers.log_changes(&slot.offers, id);
+                offers.tell_changes(&slot.offers, id, &slot.meter);
                 slot.offers = Arc::new(offers);
                 slot.listing = listing;
                 slot.health = Health::Registered;

@@ -21,28 +21,28 @@ pub(crate) const SUPPORTED_VERSIONS: [&str; 5] = ["2026-07-28", "2025-11-25", "2
 pub(crate) enum Failure {
     // Before a caller is known: answered as plain HTTP.
     /// Not exactly one `Host` that this gateway is reached under.
-    #[error("host not allowed")]
+    #[error("host not allowed: use a name of this gateway, or list this one in hosts.allowedHosts")]
     Host,
     /// A web page of an origin that is not listed.
-    #[error("origin not allowed")]
+    #[error("origin not allowed: list it in hosts.allowedOrigins if its pages may call this gateway")]
     Origin,
     /// A header that only a delegate may send.
-    #[error("header {0} is not accepted here")]
+    #[error("header {0} is not accepted here: leave it out")]
     InternalHeader(String),
     /// No token, or none that is accepted.
-    #[error("unauthorized")]
+    #[error("unauthorized: send a valid token as Authorization: Bearer")]
     Unauthenticated {
         /// Whether a token came with the request.
         presented: bool,
     },
     /// Tokens cannot be checked at the moment.
-    #[error("authentication is temporarily unavailable")]
+    #[error("authentication is temporarily unavailable: try again later")]
     AuthenticationDown(String),
     /// No Grant matches the caller at all.
     #[error("access denied: no role granted")]
     NoRole,
     /// No such path, or a connector that the caller is granted nothing on.
-    #[error("not found")]
+    #[error("not found: check the path and the id of the connector")]
     NotFound,
     /// Only an admin may do this.
     #[error("access denied: this needs the role admin")]
@@ -83,7 +83,7 @@ pub(crate) enum Failure {
     #[error("session not found: send initialize again")]
     UnknownSession,
     /// An answer to a request that does not wait here.
-    #[error("no request of this session waits for this answer")]
+    #[error("no request of this session waits for this answer: it was answered, cancelled, or took too long")]
     NotAsked,
     /// The path takes POST only.
     #[error("method not allowed")]
@@ -96,10 +96,10 @@ pub(crate) enum Failure {
     #[error("Accept must allow application/json or text/event-stream")]
     NotAcceptable,
     /// The body is larger than the limit.
-    #[error("request body holds more than {0} bytes")]
+    #[error("request body holds more than {0} bytes: send less")]
     TooLarge(usize),
     /// The body did not arrive, or not in time.
-    #[error("request body could not be read")]
+    #[error("request body could not be read: send all of it, without long pauses")]
     Body(StatusCode),
     /// Not JSON.
     #[error("{0}")]
@@ -118,7 +118,7 @@ pub(crate) enum Failure {
     #[error("Invalid params: request _meta must hold {0}")]
     MissingMeta(&'static str),
     /// The caller, or all callers together, listen to as many streams as they may.
-    #[error("too many subscriptions are open")]
+    #[error("too many subscriptions are open: end one of them first")]
     TooManySubscriptions,
     /// A header says something else than the body.
     #[error("Header mismatch: {0}")]
@@ -413,5 +413,73 @@ mod tests {
         let failure = Failure::AuthenticationDown("connect 10.0.0.1:443 refused".into());
         assert!(!failure.to_string().contains("10.0.0.1"));
         assert_eq!(failure.inside(), Some("connect 10.0.0.1:443 refused"));
+    }
+
+    /// One of each, so that the next test cannot miss any.
+    fn every() -> Vec<Failure> {
+        let said = || "name the field".to_owned();
+        vec![
+            Failure::Host,
+            Failure::Origin,
+            Failure::InternalHeader("x-aperium-user".into()),
+            Failure::Unauthenticated { presented: false },
+            Failure::AuthenticationDown("10.0.0.1:443".into()),
+            Failure::NoRole,
+            Failure::NotFound,
+            Failure::NotAdmin,
+            Failure::Forbidden(said()),
+            Failure::TooMany(said()),
+            Failure::BadGateway(said()),
+            Failure::Rejected(said()),
+            Failure::Invalid(said()),
+            Failure::Conflict(said()),
+            Failure::Stale(said()),
+            Failure::Unavailable { outside: "try again later", inside: "10.0.0.1:443".into() },
+            Failure::Proxy(ProxyError::Upgrade),
+            Failure::UnknownSession,
+            Failure::NotAsked,
+            Failure::Method,
+            Failure::MediaType,
+            Failure::NotAcceptable,
+            Failure::TooLarge(1),
+            Failure::Body(StatusCode::REQUEST_TIMEOUT),
+            Failure::Parse("Parse error: malformed JSON at line 1 column 2".into()),
+            Failure::InvalidRequest("`method` is missing"),
+            Failure::MethodNotFound("x".into()),
+            Failure::InvalidParams(said()),
+            Failure::MissingMeta("a field"),
+            Failure::TooManySubscriptions,
+            Failure::HeaderMismatch("Mcp-Name and params.name differ".into()),
+            Failure::UnsupportedVersion("v9".into()),
+            Failure::UnknownTool("x".into()),
+            Failure::UnknownPrompt("x".into()),
+            Failure::UnknownResource("x".into()),
+            Failure::UnknownTemplate("x".into()),
+        ]
+    }
+
+    #[tokio::test]
+    async fn every_failure_is_answered_with_its_own_message_on_one_line_and_nothing_from_inside() {
+        let failures = every();
+        let mut kinds: Vec<_> = failures.iter().map(std::mem::discriminant).collect();
+        kinds.dedup();
+        assert_eq!(kinds.len(), failures.len(), "one of each");
+        let mut messages = std::collections::HashSet::new();
+        for failure in failures {
+            let message = failure.to_string();
+            assert!(message.len() > 8 && message.len() < 160 && !message.contains('\n'), "{message:?}");
+            for stateless in [false, true] {
+                let (status, body) = read(failure.respond(None, stateless)).await;
+                let (text, code) =
+                    (body["error"]["message"].as_str().or(body["error"].as_str()), &body["error"]["code"]);
+                assert_eq!(text, Some(&*message), "{failure:?}");
+                assert!(status >= 400 || code.as_i64().is_some_and(|code| code < 0), "{failure:?}: {status} {body}");
+                assert!(!body.to_string().contains("10.0.0.1"), "{body}");
+            }
+            let (_, body) = read(failure.respond_api("request-1")).await;
+            assert_eq!((&body["error"], &body["request_id"]), (&message.as_str().into(), &"request-1".into()));
+            messages.insert(message);
+        }
+        assert!(messages.len() > 25, "they can be told apart: {messages:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! What happened → OpenMetrics. Labels come from closed sets, or are ids of Connectors.
 
+use crate::snapshot::Kind;
 use aperium_platform::serve::Refusals;
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -42,6 +43,14 @@ struct Failed {
     reason: &'static str,
 }
 
+/// Definitions of an upstream that were replaced by others under the same name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Redefined {
+    connector: String,
+    /// A closed set: see `Kind::noun`.
+    kind: &'static str,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct CallBuckets;
 
@@ -62,6 +71,7 @@ pub(crate) struct Metrics {
     proxied: Family<Proxied, Counter>,
     proxy_duration: Family<ByConnector, Histogram, CallBuckets>,
     failures: Family<Failed, Counter>,
+    redefined: Family<Redefined, Counter>,
     refusals: Refusals,
     discovery_ok: Family<ByConnector, Gauge>,
     tools: Family<ByConnector, Gauge>,
@@ -74,6 +84,7 @@ pub(crate) struct Metrics {
 pub(crate) struct Meter {
     id: Box<str>,
     failures: Family<Failed, Counter>,
+    redefined: Family<Redefined, Counter>,
     proxied: Family<Proxied, Counter>,
     proxy_duration: Family<ByConnector, Histogram, CallBuckets>,
     calls: Histogram,
@@ -90,6 +101,12 @@ impl Meter {
     /// An exchange with the upstream came to nothing.
     pub(crate) fn failed(&self, reason: &'static str) {
         self.failures.get_or_create(&Failed { connector: String::from(&*self.id), reason }).inc();
+    }
+
+    /// So many definitions of a kind were replaced by others under the same names.
+    pub(crate) fn redefined(&self, kind: &'static str, count: usize) {
+        let label = Redefined { connector: String::from(&*self.id), kind };
+        self.redefined.get_or_create(&label).inc_by(count.try_into().unwrap_or(u64::MAX));
     }
 
     /// A request on the proxy path ended.
@@ -112,9 +129,14 @@ impl Metrics {
         let mut registry = Registry::with_prefix("aperium_gateway");
         let requests = Family::default();
         let calls = Family::new_with_constructor(CallBuckets);
-        let (failures, refusals) = (Family::default(), Refusals::default());
+        let (failures, redefined, refusals) = (Family::default(), Family::default(), Refusals::default());
         refusals.register(&mut registry);
         registry.register("upstream_failures", "Exchanges with an upstream that came to nothing", failures.clone());
+        registry.register(
+            "definitions_changed",
+            "Definitions that an upstream has replaced by others under the same name",
+            redefined.clone(),
+        );
         let (proxied, proxy_duration) = (Family::default(), Family::new_with_constructor(CallBuckets));
         let (discovery_ok, tools) = (Family::default(), Family::default());
         let (reloads_failed, subscriptions) = (Counter::default(), Gauge::default());
@@ -151,6 +173,7 @@ impl Metrics {
             proxied,
             proxy_duration,
             failures,
+            redefined,
             refusals,
             discovery_ok,
             tools,
@@ -190,6 +213,7 @@ impl Metrics {
         Meter {
             id: id.into(),
             failures: self.failures.clone(),
+            redefined: self.redefined.clone(),
             proxied: self.proxied.clone(),
             proxy_duration: self.proxy_duration.clone(),
             calls: self.calls.get_or_create(&label).clone(),
@@ -205,6 +229,9 @@ impl Metrics {
         self.proxy_duration.remove(&label);
         self.discovery_ok.remove(&label);
         self.tools.remove(&label);
+        for kind in Kind::ALL {
+            self.redefined.remove(&Redefined { connector: id.to_owned(), kind: kind.noun() });
+        }
     }
 }
 
@@ -247,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn methods_that_callers_make_up_share_one_label() {
+    fn m22_methods_that_callers_make_up_share_one_label() {
         assert_eq!(method_class("tools/call"), "tools/call");
         assert_eq!(method_class("x".repeat(100).as_str()), "other");
         assert_eq!(method_class("notifications/made/up"), "notification");

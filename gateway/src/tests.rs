@@ -15,6 +15,7 @@ mod eras;
 mod grants;
 mod harness;
 mod headers;
+mod hostile;
 mod legacy_sse;
 mod lossless;
 mod many;

@@ -57,7 +57,7 @@ fn every_fault_is_one_line_with_file_and_field() {
 }
 
 #[test]
-fn two_connectors_may_not_share_an_id_in_any_case() {
+fn m2_two_connectors_may_not_share_an_id_in_any_case() {
     let other = ODOO.replace("name: odoo", "name: other").replace("protocol: mcp", "protocol: mcp, id: ODOO");
     let error = folder(&[("a.yaml", ODOO), ("b.yaml", &other)]).unwrap_err();
     assert!(error.contains("\"ODOO\"") && error.contains("a.yaml"), "{error}");

@@ -1,11 +1,15 @@
 //! All that one upstream offers: a set of each kind, and what it says of itself.
 
 use super::kind::{Kind, PerKind};
-use super::set::{Item, Set};
+use super::set::{Item, Set, hash};
 use crate::catalog::ConnectorConfig;
 use crate::discovery::list::Listing;
+use crate::metrics::Meter;
 use crate::pipeline::upstream::about::About;
 use std::sync::Arc;
+
+/// So many names and changes of one poll are told; the rest is counted.
+const TOLD: usize = 16;
 
 /// What one upstream offers.
 #[derive(Debug, Default)]
@@ -41,9 +45,10 @@ impl Offers {
         })
     }
 
-    /// Tells the log what differs from before: a definition that changes after somebody has looked at it is how tools
-    /// are turned against their callers.
-    pub(crate) fn log_changes(&self, before: &Self, connector: &str) {
+    /// Tells the log and the metrics what differs from before: a definition that changes after somebody has looked at
+    /// it is how tools are turned against their callers. One line says what was added, removed and changed; each
+    /// changed definition, the first 16 of them, has a line of its own with its hash before and after.
+    pub(crate) fn tell_changes(&self, before: &Self, connector: &str, meter: &Meter) {
         for kind in Kind::ALL {
             let (now, then) = (self.of(kind), before.of(kind));
             if then.digest.is_empty() || then.digest == now.digest {
@@ -51,11 +56,18 @@ impl Offers {
             }
             let added = named(now.iter().filter(|item| then.get(&item.name).is_none()));
             let removed = named(then.iter().filter(|item| now.get(&item.name).is_none()));
-            let changed = named(
-                now.iter().filter(|item| then.get(&item.name).is_some_and(|old| old.definition != item.definition)),
-            );
-            let (kind, digest) = (kind.noun(), &now.digest);
-            tracing::info!(connector, kind, added, removed, changed, digest, "what is offered has changed");
+            let redefined: Vec<(&Item, &Item)> = now
+                .iter()
+                .filter_map(|item| Some((then.get(&item.name)?, item)))
+                .filter(|(old, new)| old.definition != new.definition)
+                .collect();
+            let (noun, changed, digest) = (kind.noun(), redefined.len(), &now.digest);
+            tracing::info!(connector, kind = noun, added, removed, changed, digest, "what is offered has changed");
+            for (old, new) in redefined.iter().take(TOLD) {
+                let (was, is) = (hash(&old.definition), hash(&new.definition));
+                tracing::warn!(connector, kind = noun, name = &*new.name, was, is, "a definition has changed");
+            }
+            meter.redefined(noun, changed);
         }
     }
 
@@ -74,6 +86,6 @@ impl Offers {
 /// How many there are, and the first of their names.
 fn named<'i>(items: impl Iterator<Item = &'i Item>) -> String {
     let names: Vec<&str> = items.map(|item| &*item.name).collect();
-    let first = names.get(..names.len().min(16)).unwrap_or_default().join(", ");
+    let first = names.get(..names.len().min(TOLD)).unwrap_or_default().join(", ");
     if names.is_empty() { "0".to_owned() } else { format!("{}: {first}", names.len()) }
 }

@@ -207,7 +207,8 @@ pub(crate) fn user_interfaces<'a>(meta: &RawObject<'a>) -> impl Iterator<Item = 
     [nested, meta.get("ui/resourceUri")].into_iter().flatten()
 }
 
-fn hash(text: &str) -> String {
+/// `sha256:` and the digest of a definition as it was sent: what an admin names to accept it.
+pub(super) fn hash(text: &str) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(text.as_bytes())))
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 
 #[tokio::test]
-async fn without_a_good_token_there_is_a_challenge_and_nothing_else() {
+async fn m9_without_a_good_token_there_is_a_challenge_and_nothing_else() {
     let gateway = Setup::default().grant("*", &["**"]).start().await;
     for (token, challenge) in [
         (None, "Bearer"),
@@ -36,7 +36,7 @@ async fn without_a_good_token_there_is_a_challenge_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn foreign_hosts_origins_and_delegate_headers_are_refused_before_authentication() {
+async fn m12_foreign_hosts_origins_and_delegate_headers_are_refused_before_authentication() {
     let gateway = Setup::default().grant("*", &["**"]).start().await;
     for (header, value, status) in [
         ("host", "evil.com", 403),
@@ -55,7 +55,7 @@ async fn foreign_hosts_origins_and_delegate_headers_are_refused_before_authentic
 }
 
 #[tokio::test]
-async fn the_loopback_principal_needs_no_token_and_no_page_can_use_it() {
+async fn m12_the_loopback_principal_needs_no_token_and_no_page_can_use_it() {
     let fake = Fake::stateless(&["echo"]).await;
     let setup = Setup { loopback: true, ..Setup::default() };
     let gateway = setup.url("odoo", fake.address, &Value::Null).grant("(loopback)", &["**"]).start().await;
@@ -85,7 +85,7 @@ async fn the_loopback_principal_needs_no_token_and_no_page_can_use_it() {
 }
 
 #[tokio::test]
-async fn no_header_of_a_caller_reaches_an_upstream_unless_it_is_named() {
+async fn m9_no_header_of_a_caller_reaches_an_upstream_unless_it_is_named() {
     let fake = Fake::legacy(&["echo"]).await;
     let gateway =
         Setup::default().service("odoo", fake.address, "service-token").grant("client:agent", &["**"]).start().await;
@@ -150,7 +150,7 @@ fn jwt(audience: &str, expires_in: i64, signature: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_service_account_token_is_reviewed_once_a_minute_and_its_audience_must_come_back() {
+async fn m9_a_service_account_token_is_reviewed_once_a_minute_and_its_audience_must_come_back() {
     let fake = Fake::stateless(&["echo"]).await;
     let asked = Arc::new(AtomicUsize::new(0));
     let with = |audiences: Value| {

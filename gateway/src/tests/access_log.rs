@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 impl Lines {
     /// The lines of the access log.
-    fn access(&self) -> Vec<Value> {
+    pub(super) fn access(&self) -> Vec<Value> {
         let text = self.text();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.filter(|line| line["target"] == "aperium::access").collect()
@@ -25,7 +25,7 @@ fn says(line: &Value, facts: &Value) {
 }
 
 #[tokio::test]
-async fn a_call_is_one_line_with_caller_tool_grant_and_outcome() {
+async fn m4_a_call_is_one_line_with_caller_tool_grant_and_outcome() {
     let fake = Fake::stateless(&["search", "delete"]).await;
     let gateway = Setup::default()
         .url("odoo", fake.address, &Value::Null)
@@ -95,7 +95,7 @@ async fn who_is_refused_at_the_door_has_a_line_too() {
 }
 
 #[tokio::test]
-async fn names_that_a_caller_makes_up_stay_in_their_place() {
+async fn m22_names_that_a_caller_makes_up_stay_in_their_place() {
     let fake = Fake::stateless(&["search\u{85}"]).await;
     let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
     let (lines, _guard) = Lines::here();

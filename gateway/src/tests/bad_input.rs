@@ -3,7 +3,7 @@ use http::HeaderValue;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn every_bad_body_has_its_precise_error() {
+async fn m7_every_bad_body_has_its_precise_error() {
     let fake = Fake::stateless(&["echo"]).await;
     let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
     let deep = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
@@ -53,7 +53,7 @@ async fn every_bad_body_has_its_precise_error() {
 }
 
 #[tokio::test]
-async fn too_large_a_body_is_413_and_another_type_415() {
+async fn m8_too_large_a_body_is_413_and_another_type_415() {
     let mut setup = Setup::default().grant("client:agent", &["**"]);
     setup.settings.limits.max_request_bytes = 1000;
     let gateway = setup.start().await;

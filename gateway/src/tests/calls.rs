@@ -176,7 +176,7 @@ async fn resetting(calls: Arc<AtomicUsize>) -> std::net::SocketAddr {
 }
 
 #[tokio::test]
-async fn a_call_that_may_have_been_carried_out_is_never_sent_again() {
+async fn m15_a_call_that_may_have_been_carried_out_is_never_sent_again() {
     let calls = Arc::new(AtomicUsize::new(0));
     let address = resetting(Arc::clone(&calls)).await;
     let gateway = Setup::default()
@@ -192,7 +192,7 @@ async fn a_call_that_may_have_been_carried_out_is_never_sent_again() {
 }
 
 #[tokio::test]
-async fn a_call_that_takes_too_long_ends_and_says_that_its_outcome_is_unknown() {
+async fn m13_a_call_that_takes_too_long_ends_and_says_that_its_outcome_is_unknown() {
     let fake = Fake::start(|seen: Seen| async move {
         if seen.json()["method"] == "tools/call" {
             tokio::time::sleep(Duration::from_secs(30)).await;
@@ -212,7 +212,7 @@ async fn a_call_that_takes_too_long_ends_and_says_that_its_outcome_is_unknown() 
 }
 
 #[tokio::test]
-async fn a_caller_who_leaves_ends_the_call_upstream() {
+async fn m14_a_caller_who_leaves_ends_the_call_upstream() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (started, mut starts) = tokio::sync::mpsc::channel::<()>(1);
@@ -292,7 +292,7 @@ async fn an_ended_session_is_renewed_and_the_call_that_met_its_end_is_not_repeat
 }
 
 #[tokio::test]
-async fn too_large_an_answer_is_an_error_and_not_a_memory() {
+async fn m8_too_large_an_answer_is_an_error_and_not_a_memory() {
     let fake = Fake::start(|seen: Seen| async move {
         if seen.json()["method"] == "tools/call" {
             return result(&seen, &json!({ "content": [{ "type": "text", "text": "x".repeat(20_000) }] }));

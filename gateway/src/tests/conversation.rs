@@ -174,7 +174,7 @@ async fn a_request_of_the_upstream_reaches_the_client_whose_call_it_is_and_the_a
 }
 
 #[tokio::test]
-async fn an_answer_of_another_session_is_not_taken() {
+async fn m11_an_answer_of_another_session_is_not_taken() {
     let asker = Asker::start().await;
     let gateway = gateway(&asker).await;
     let client = session(&gateway, "/v1/mcp", &json!({ "roots": {} })).await;
@@ -391,7 +391,7 @@ fn modern(capabilities: &Value, extra: &Value) -> axum::extract::Request {
 }
 
 #[tokio::test]
-async fn the_state_of_a_modern_upstream_is_carried_sealed_and_by_the_same_request_alone() {
+async fn m19_the_state_of_a_modern_upstream_is_carried_sealed_and_by_the_same_request_alone() {
     let fake = needy().await;
     let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
     let can = json!({ "elicitation": {}, "extensions": { "io.modelcontextprotocol/tasks": {}, "x/y": {} } });

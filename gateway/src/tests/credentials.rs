@@ -154,7 +154,8 @@ fn reflecting(seen: &Seen) -> Response {
 }
 
 #[tokio::test]
-async fn an_upstream_that_reflects_the_credential_tells_no_caller() {
+async fn m21_an_upstream_that_reflects_the_credential_tells_no_caller() {
+    let (lines, _guard) = Lines::here();
     let fake = Fake::start(|seen: Seen| async move { reflecting(&seen) }).await;
     let auth = auth("api_key", "apiKey", &json!({ "in": "header", "name": "X-Key" }));
     let setup = Setup::default().url("odoo", fake.address, &auth).secret("odoo", &[("secret", KEY)]);
@@ -170,6 +171,9 @@ async fn an_upstream_that_reflects_the_credential_tells_no_caller() {
             "{kind}"
         );
     }
+    let metrics = Answer::read(gateway.state.metrics.scrape()).await.text;
+    assert!(!lines.text().contains("4711") && lines.access().len() == 5, "nor the log: {}", lines.text());
+    assert!(!metrics.contains("4711") && metrics.contains("odoo"), "nor the metrics");
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ async fn all_pages_are_read_and_an_empty_cursor_is_a_cursor() {
 }
 
 #[tokio::test]
-async fn lists_without_end_are_given_up() {
+async fn m8_lists_without_end_are_given_up() {
     let same = pages(|_| json!({ "tools": [], "nextCursor": "again" })).await;
     assert!(matches!(health(&same).await, Health::Unavailable { reason: "NotMcp", .. }));
     assert_eq!(same.count("tools/list"), 2);

@@ -91,7 +91,7 @@ async fn every_pairing_of_eras_works() {
 }
 
 #[tokio::test]
-async fn header_and_body_must_agree_before_anything_reaches_an_upstream() {
+async fn m6_header_and_body_must_agree_before_anything_reaches_an_upstream() {
     let fake = Fake::stateless(&["echo"]).await;
     let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
     let params = json!({ "name": "odoo_echo" });

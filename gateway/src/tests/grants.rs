@@ -24,7 +24,7 @@ async fn a_caller_sees_and_calls_what_is_granted_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_denied_tool_answers_exactly_as_an_unknown_one() {
+async fn m5_a_denied_tool_answers_exactly_as_an_unknown_one() {
     let fake = Fake::stateless(&TOOLS).await;
     let gateway = gateway(&fake).await;
     let ask = async |name: &str| {
@@ -74,7 +74,7 @@ async fn a_caller_whom_no_grant_matches_gets_403_whatever_it_asks() {
 }
 
 #[tokio::test]
-async fn labels_groups_and_revocation_count_at_once() {
+async fn m5_labels_groups_and_revocation_count_at_once() {
     let fake = Fake::stateless(&TOOLS).await;
     let mut setup =
         Setup::default().url("odoo", fake.address, &json!({ "labels": ["erp"] })).grant("group:ops", &["label:erp"]);
@@ -117,7 +117,7 @@ async fn a_grant_of_another_namespace_reaches_only_its_own_connectors() {
 }
 
 #[tokio::test]
-async fn of_two_connectors_with_one_id_the_older_is_served() {
+async fn m2_of_two_connectors_with_one_id_the_older_is_served() {
     let fake = Fake::stateless(&["echo"]).await;
     let mut setup = Setup::default().url("young", fake.address, &json!({ "id": "ERP" })).url(
         "old",

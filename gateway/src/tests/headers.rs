@@ -39,7 +39,7 @@ async fn an_argument_that_a_header_must_repeat_is_repeated_and_unknown_headers_g
 }
 
 #[tokio::test]
-async fn a_call_whose_header_is_missing_or_says_something_else_is_refused_before_anything_is_sent() {
+async fn m6_a_call_whose_header_is_missing_or_says_something_else_is_refused_before_anything_is_sent() {
     let fake = upstream().await;
     let gateway = gateway(&fake).await;
     for headers in [

@@ -29,7 +29,7 @@ async fn everything_that_an_upstream_offers_is_listed_under_exposed_and_under_ow
 }
 
 #[tokio::test]
-async fn every_list_is_private_to_its_caller_in_the_stateless_era() {
+async fn m20_every_list_is_private_to_its_caller_in_the_stateless_era() {
     let fake = Offering::new(Era::Stateless).start().await;
     let gateway = gateway(&fake, &["**"]).await;
     for kind in Kind::ALL {
@@ -184,7 +184,7 @@ async fn only_declared_kinds_are_asked_for_and_a_broken_list_takes_nothing_else_
 }
 
 #[tokio::test]
-async fn hostile_texts_put_prompts_and_resources_in_quarantine_too() {
+async fn m1_hostile_texts_put_prompts_and_resources_in_quarantine_too() {
     let hidden = "see\u{202e}me";
     let fake = Offering::new(Era::Stateless)
         .with(

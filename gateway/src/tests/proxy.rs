@@ -330,7 +330,7 @@ async fn a_remote_mcp_server_is_reachable_under_the_proxy_grant() {
 }
 
 #[tokio::test]
-async fn requests_are_counted_by_connector_and_class_and_by_nothing_a_caller_makes_up() {
+async fn m22_requests_are_counted_by_connector_and_class_and_by_nothing_a_caller_makes_up() {
     let origin = Origin::start(echo).await;
     let gateway = github(&origin).await;
     gateway.send(ask("GET", "/v1/connectors/github/x%20y")).await;

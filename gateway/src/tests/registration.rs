@@ -39,7 +39,7 @@ async fn refused(gateway: &Gateway, token: &str, url: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_registered_server_is_a_connector_for_as_long_as_its_connection_is_open() {
+async fn m17_a_registered_server_is_a_connector_for_as_long_as_its_connection_is_open() {
     let fake = Fake::stateless(&["search"]).await;
     let gateway = setup(&[fake.address.to_string()]).start().await;
     let url = format!("http://{}/mcp", fake.address);
@@ -59,7 +59,7 @@ async fn a_registered_server_is_a_connector_for_as_long_as_its_connection_is_ope
 }
 
 #[tokio::test]
-async fn only_those_who_may_register_and_only_hosts_that_the_settings_list() {
+async fn m17_only_those_who_may_register_and_only_hosts_that_the_settings_list() {
     let fake = Fake::stateless(&["search"]).await;
     let url = format!("http://{}/mcp", fake.address);
     let gateway = setup(&["my-mcp-server:8080".to_owned()]).start().await;
@@ -83,7 +83,7 @@ async fn what_answers_as_no_mcp_server_is_not_registered() {
 }
 
 #[tokio::test]
-async fn each_caller_and_all_together_have_a_share() {
+async fn m17_each_caller_and_all_together_have_a_share() {
     let fake = Fake::stateless(&["search"]).await;
     let url = format!("http://{}/mcp", fake.address);
     let mut setup = setup(&[fake.address.to_string()]);

@@ -44,7 +44,7 @@ async fn bare() -> Gateway {
 }
 
 #[tokio::test]
-async fn a_session_is_served_until_it_is_ended() {
+async fn m11_a_session_is_served_until_it_is_ended() {
     let gateway = bare().await;
     let id = session(&gateway, "/v1/mcp", &json!({})).await;
     assert!(id.len() <= 1024);
@@ -56,7 +56,7 @@ async fn a_session_is_served_until_it_is_ended() {
 }
 
 #[tokio::test]
-async fn a_session_of_another_caller_a_changed_one_and_none_at_all_answer_the_same() {
+async fn m11_a_session_of_another_caller_a_changed_one_and_none_at_all_answer_the_same() {
     let gateway = bare().await;
     let id = session(&gateway, "/v1/mcp", &json!({})).await;
     let mut foreign = within(&id, &ping());

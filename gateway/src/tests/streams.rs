@@ -84,7 +84,7 @@ async fn a_caller_that_takes_no_events_gets_the_result_as_json() {
 }
 
 #[tokio::test]
-async fn nothing_of_another_request_crosses_over() {
+async fn m13_nothing_of_another_request_crosses_over() {
     let fake = streaming(&[
         "data: {\"jsonrpc\":\"2.0\",\"id\":999999,\"result\":{\"stolen\":1}}\n\n",
         "data: {\"jsonrpc\":\"2.0\",\"id\":\"mine\",\"result\":{\"stolen\":2}}\n\n",
@@ -100,7 +100,7 @@ async fn nothing_of_another_request_crosses_over() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_without_a_result_is_a_tool_error() {
+async fn m13_a_stream_that_ends_without_a_result_is_a_tool_error() {
     for events in [&[PROGRESS][..], &[PROGRESS, "data: not json\n\n"][..]] {
         let fake = streaming(events).await;
         let answer = gateway(&fake).await.send(call(&json!({ "progressToken": "t" }), BOTH)).await;
@@ -147,7 +147,7 @@ async fn events_are_passed_on_as_they_come_and_not_when_all_are_there() {
 }
 
 #[tokio::test]
-async fn a_caller_who_leaves_a_stream_cancels_it_at_a_legacy_upstream() {
+async fn m14_a_caller_who_leaves_a_stream_cancels_it_at_a_legacy_upstream() {
     let fake = Fake::start(|seen: Seen| async move {
         if seen.json()["method"] != "tools/call" {
             return legacy(&seen, &definitions(&["work"]));

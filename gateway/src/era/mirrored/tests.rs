@@ -69,7 +69,7 @@ fn values_are_encoded_as_the_specification_shows() {
 }
 
 #[test]
-fn a_header_that_is_missing_malformed_doubled_or_different_is_refused() {
+fn m6_a_header_that_is_missing_malformed_doubled_or_different_is_refused() {
     let mirrored = read(&json!({ "properties": { "v": property(&json!("string"), "V") } })).unwrap();
     let hello = json!({ "v": "Hello" });
     for (headers, arguments, good) in [

@@ -82,6 +82,8 @@ where
 #[derive(Debug, Default)]
 struct Parser {
     buffer: BytesMut,
+    /// So much of the buffer holds no line end: a line that comes in drops is searched once, not once a drop.
+    searched: usize,
     name: String,
     data: Vec<u8>,
     id: Option<String>,
@@ -150,7 +152,12 @@ impl Parser {
         if !self.buffer.is_empty() {
             self.after_cr = false;
         }
-        let end = self.buffer.iter().position(|b| matches!(b, b'\n' | b'\r'))?;
+        let unseen = self.buffer.get(self.searched..).unwrap_or_default();
+        let Some(end) = unseen.iter().position(|b| matches!(b, b'\n' | b'\r')).map(|at| at + self.searched) else {
+            self.searched = self.buffer.len();
+            return None;
+        };
+        self.searched = 0;
         let line = self.buffer.split_to(end);
         self.after_cr = self.buffer.first() == Some(&b'\r');
         self.buffer.advance(1);

@@ -37,7 +37,7 @@ fn hidden_nameless_and_doubled_tools_are_left_out() {
 }
 
 #[test]
-fn a_tool_with_hostile_text_is_in_quarantine_until_its_hash_is_accepted() {
+fn m1_a_tool_with_hostile_text_is_in_quarantine_until_its_hash_is_accepted() {
     let mut config = fixtures::remote("odoo");
     let texts = [
         r#"{"name":"bidi","description":"a\u202eb"}"#,
@@ -54,7 +54,7 @@ fn a_tool_with_hostile_text_is_in_quarantine_until_its_hash_is_accepted() {
 }
 
 #[test]
-fn the_digest_changes_with_a_definition_and_not_with_the_order() {
+fn m3_the_digest_changes_with_a_definition_and_not_with_the_order() {
     let config = fixtures::remote("odoo");
     let digest = |texts: &[&str]| Set::build(&config, Kind::Tools, &definitions(texts)).digest;
     let (a, b) = (r#"{"name":"a"}"#, r#"{"name":"b"}"#);

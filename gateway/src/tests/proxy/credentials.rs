@@ -63,7 +63,7 @@ async fn nothing_is_sent_without_it() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_reflects_it_tells_no_caller() {
+async fn m21_an_upstream_that_reflects_it_tells_no_caller() {
     let origin = Origin::start(|request: Request| async move {
         assert_eq!(request.headers()[header::ACCEPT_ENCODING], "identity", "what is compressed cannot be looked into");
         let seen = request.headers()[header::AUTHORIZATION].clone();
