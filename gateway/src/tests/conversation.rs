@@ -393,7 +393,7 @@ fn modern(capabilities: &Value, extra: &Value) -> axum::extract::Request {
 #[tokio::test]
 async fn m19_the_state_of_a_modern_upstream_is_carried_sealed_and_by_the_same_request_alone() {
     let fake = needy().await;
-    let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
+    let gateway = Setup::default().url("odoo", fake.address, &Value::Null).grant("*", &["**"]).start().await;
     let can = json!({ "elicitation": {}, "extensions": { "io.modelcontextprotocol/tasks": {}, "x/y": {} } });
     let first = gateway.send(modern(&can, &json!({}))).await.json();
     assert_eq!(first["result"]["inputRequests"]["name"]["method"], "elicitation/create");
@@ -416,6 +416,9 @@ async fn m19_the_state_of_a_modern_upstream_is_carried_sealed_and_by_the_same_re
     ] {
         assert_eq!(gateway.send(modern(&can, &refused)).await.code(), -32602, "{refused}");
     }
+    let mut stolen = modern(&can, &again);
+    stolen.headers_mut().insert("authorization", "Bearer other-token".parse().unwrap());
+    assert_eq!(gateway.send(stolen).await.code(), -32602, "the state of one caller is none of another's");
     assert_eq!(fake.count("tools/call"), calls);
 }
 
