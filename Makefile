@@ -27,7 +27,7 @@ fmt: ## format
 
 # === tests: `make test` is all that CI runs ===
 
-test: lint build test-unit test-db test-api test-charts test-system test-seeds test-conformance test-clients test-servers test-cluster ## everything below, in this order
+test: lint build test-unit test-db test-api test-charts test-system test-seeds test-conformance test-clients test-servers test-replicas test-cluster ## everything below, in this order
 	@$(stage) --summary
 
 prepare: ## install what the tests start: Debian packages, Kubernetes, Prefect, the conformance suite, other clients and servers
@@ -68,6 +68,9 @@ test-clients: build prepare ## MCP clients that others wrote, through the gatewa
 test-servers: build prepare ## MCP servers that others wrote, behind the gateway
 	$(stage) test-servers cargo test --locked --workspace --test servers
 
+test-replicas: build ## two gateways behind a round robin, one of them killed under load
+	$(stage) test-replicas cargo test --locked --workspace --test replicas
+
 test-cluster: build prepare images ## a real single-node Kubernetes: install, call, break, repair, remove
 	$(stage) test-cluster cargo test --locked --workspace --test testbed --test cluster
 
@@ -85,4 +88,4 @@ bench-operator: ## time to the last child for 1, 100 and 1000 Connectors, beside
 	$(release)/bench-operator
 
 .PHONY: help up generate fmt test prepare lint build test-unit test-db test-api test-charts test-system \
-	test-conformance test-clients test-servers test-cluster images bench bench-operator
+	test-seeds test-conformance test-clients test-servers test-replicas test-cluster images bench bench-operator
