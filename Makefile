@@ -77,6 +77,10 @@ test-cluster: build prepare images ## a real single-node Kubernetes: install, ca
 images: build ## OCI archives of our images, without a container registry
 	$(stage) images deploy/images/build.sh
 
+soak: ## heavy tests at their full figures: a million cases, 1000 calls; hours; writes tests/soak/results/<date>.md
+	cargo build --locked --workspace --bins
+	tests/soak/run.sh
+
 # === speed ===
 
 bench: ## the gateway beside a direct call and nginx, ratios in one run
@@ -88,4 +92,4 @@ bench-operator: ## time to the last child for 1, 100 and 1000 Connectors, beside
 	$(release)/bench-operator
 
 .PHONY: help up generate fmt test prepare lint build test-unit test-db test-api test-charts test-system \
-	test-seeds test-conformance test-clients test-servers test-replicas test-cluster images bench bench-operator
+	test-seeds test-conformance test-clients test-servers test-replicas test-cluster images soak bench bench-operator

@@ -2,6 +2,7 @@
 //! costs nothing but the answers that were under way.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "the seed of a failure, and what a soak reports")]
 
 mod bed;
 mod upstream;

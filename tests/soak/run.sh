@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Runs the heavy tests at their full figures and writes a report, tests/soak/results/<date>.md. Ends with 1 when one fails.
+#   PROPTEST_CASES   cases of each property (default: a million)
+#   APERIUM_SEED     seed of the moment at which a replica is killed (default: a new one, printed)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+export APERIUM_SOAK=1
+cases=${PROPTEST_CASES:-1000000}
+report=tests/soak/results/$(date -u +%F).md
+lines=$(mktemp)
+trap 'rm -f "$lines"' EXIT
+failed=0
+
+# measure WHAT TESTS COMMAND [ARG]...: one row of the report, with what the tests printed about themselves.
+measure() {
+  local what=$1 tests=$2 log began=$SECONDS outcome=passed said
+  shift 2
+  log=$(mktemp)
+  echo "=== $what"
+  if ! "$@" >"$log" 2>&1; then
+    outcome=FAILED failed=1
+  fi
+  cat "$log"
+  # A filter that matches nothing must not pass for a test.
+  if ! grep -qE "^test result: ok\. $tests passed" "$log"; then
+    outcome=FAILED failed=1
+  fi
+  said=$(grep -oE '(APERIUM_SEED=[0-9]+|[0-9]+ calls: .*)$' "$log" | paste -sd ';' | sed 's/;/; /g' || true)
+  printf '| %s | %s | %s | %s |\n' "$what" "$outcome" "$((SECONDS - began))" "$said" >>"$lines"
+  rm -f "$log"
+}
+
+measure "no path leaves its base; no query carries the own parameter; grants decide as the naive reading: $cases cases each" 3 \
+  env PROPTEST_CASES="$cases" cargo test --locked --package aperium-core --lib -- \
+  no_path_leaves_its_base no_query_carries_the_own_parameter the_compiled_grants_decide_as_the_naive_reading_does
+measure "1000 calls, one of two replicas killed" 1 \
+  cargo test --locked --workspace --test replicas killing -- --nocapture
+measure "1000 calls, one of two replicas stopped" 1 \
+  cargo test --locked --workspace --test replicas stopping -- --nocapture
+
+{
+  echo "# Soak, $(date -u +%F)"
+  echo
+  echo "\`make soak\` at $(git rev-parse --short HEAD), $(nproc) cores ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)), debug build."
+  echo
+  echo "| what | outcome | seconds, building included | said |"
+  echo "|---|---|---:|---|"
+  cat "$lines"
+} >"$report"
+echo "written: $report"
+exit "$failed"
