@@ -9,6 +9,8 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A request by what it wanted and what became of it.
@@ -62,6 +64,9 @@ impl MetricConstructor<Histogram> for CallBuckets {
     }
 }
 
+/// The reasons that any exchange has failed for so far: what a connector's series may be labelled with.
+type Reasons = Arc<Mutex<BTreeSet<&'static str>>>;
+
 /// All metrics of the gateway.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -71,6 +76,7 @@ pub(crate) struct Metrics {
     proxied: Family<Proxied, Counter>,
     proxy_duration: Family<ByConnector, Histogram, CallBuckets>,
     failures: Family<Failed, Counter>,
+    reasons: Reasons,
     redefined: Family<Redefined, Counter>,
     refusals: Refusals,
     discovery_ok: Family<ByConnector, Gauge>,
@@ -84,6 +90,7 @@ pub(crate) struct Metrics {
 pub(crate) struct Meter {
     id: Box<str>,
     failures: Family<Failed, Counter>,
+    reasons: Reasons,
     redefined: Family<Redefined, Counter>,
     proxied: Family<Proxied, Counter>,
     proxy_duration: Family<ByConnector, Histogram, CallBuckets>,
@@ -100,6 +107,7 @@ impl Meter {
 
     /// An exchange with the upstream came to nothing.
     pub(crate) fn failed(&self, reason: &'static str) {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).insert(reason);
         self.failures.get_or_create(&Failed { connector: String::from(&*self.id), reason }).inc();
     }
 
@@ -173,6 +181,7 @@ impl Metrics {
             proxied,
             proxy_duration,
             failures,
+            reasons: Reasons::default(),
             redefined,
             refusals,
             discovery_ok,
@@ -213,6 +222,7 @@ impl Metrics {
         Meter {
             id: id.into(),
             failures: self.failures.clone(),
+            reasons: Arc::clone(&self.reasons),
             redefined: self.redefined.clone(),
             proxied: self.proxied.clone(),
             proxy_duration: self.proxy_duration.clone(),
@@ -229,6 +239,9 @@ impl Metrics {
         self.proxy_duration.remove(&label);
         self.discovery_ok.remove(&label);
         self.tools.remove(&label);
+        for reason in self.reasons.lock().unwrap_or_else(PoisonError::into_inner).iter().copied() {
+            self.failures.remove(&Failed { connector: id.to_owned(), reason });
+        }
         for kind in Kind::ALL {
             self.redefined.remove(&Redefined { connector: id.to_owned(), kind: kind.noun() });
         }
@@ -288,7 +301,10 @@ mod tests {
             prometheus_client::encoding::text::encode(&mut text, &metrics.registry).unwrap();
             text
         };
-        metrics.meter("odoo").polled(Some(3));
+        let meter = metrics.meter("odoo");
+        meter.polled(Some(3));
+        meter.failed("Timeout");
+        meter.redefined("tool", 1);
         assert!(text(&metrics).contains("aperium_gateway_tools{connector=\"odoo\"} 3"));
         metrics.forget("odoo");
         assert!(!text(&metrics).contains("odoo"));
