@@ -1,6 +1,6 @@
 //! Two gateways over the same manifests and keys, and a forwarder in front that gives each the next connection.
 
-use crate::upstream::{self, Written};
+use crate::upstream::{self, TOOLS, Upstream, Written};
 use aperium_tests::http::{self, Reply};
 use aperium_tests::process::{Process, Program};
 use aperium_tests::{binaries, ports, wait};
@@ -34,21 +34,18 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) async fn start() -> Self {
-        let (upstream, written) = upstream::start().await;
+        let Upstream { port: upstream, written, .. } = upstream::start().await;
         let folder = tempfile::tempdir().expect("a folder");
-        let manifests = folder.path().join("manifests");
-        std::fs::create_dir(&manifests).expect("a folder");
-        let text = format!(
+        let manifests = format!(
             "apiVersion: aperium.dev/v1alpha1\nkind: Connector\nmetadata: {{name: counter}}\n\
              spec: {{protocol: mcp, url: 'http://127.0.0.1:{upstream}/mcp'}}\n---\n\
              apiVersion: aperium.dev/v1alpha1\nkind: Grant\nmetadata: {{name: all}}\n\
              spec: {{subjects: ['client:agent'], connectors: ['**']}}\n"
         );
-        std::fs::write(manifests.join("manifests.yaml"), text).expect("the manifests");
-        std::fs::write(folder.path().join("keys.json"), KEYS).expect("the keys");
+        prepare(folder.path(), &[&manifests]);
         let (one, other) = tokio::join!(
-            Replica::start("one", folder.path(), upstream),
-            Replica::start("other", folder.path(), upstream)
+            Replica::start("one", folder.path(), upstream, 1),
+            Replica::start("other", folder.path(), upstream, 1)
         );
         let url = forwarder([one.address(), other.address()]).await;
         Self { url, one, other, written, _folder: folder }
@@ -60,8 +57,18 @@ impl Bed {
     }
 }
 
+/// Writes what all replicas share: a file for each of these texts, and the keys.
+pub(crate) fn prepare(folder: &Path, manifests: &[&str]) {
+    std::fs::create_dir(folder.join("manifests")).expect("a folder");
+    for (at, text) in manifests.iter().enumerate() {
+        std::fs::write(folder.join(format!("manifests/{at}.yaml")), text).expect("the manifests");
+    }
+    std::fs::write(folder.join("keys.json"), KEYS).expect("the keys");
+}
+
 impl Replica {
-    async fn start(name: &str, folder: &Path, upstream: u16) -> Self {
+    /// Starts one over a prepared folder and waits until it has discovered so many connectors.
+    pub(crate) async fn start(name: &str, folder: &Path, upstream: u16, connectors: usize) -> Self {
         let [public, in_cluster, admin] = ports::free_many();
         let hash: String = Sha256::digest(TOKEN).iter().map(|byte| format!("{byte:02x}")).collect();
         let text = format!(
@@ -79,10 +86,11 @@ impl Replica {
             .arg("--encryption-keys")
             .arg(folder.join("keys.json"))
             .spawn();
+        let each = format!("\"tools\":{}", TOOLS.len());
         let probe = format!("http://127.0.0.1:{admin}/readyz");
         wait::until("the gateway has discovered the upstream", Duration::from_secs(30), async || {
             let reply = http::get(&probe, &[]).await.ok()?;
-            reply.text().contains("\"tools\":2").then_some(())
+            (reply.text().matches(&each).count() == connectors).then_some(())
         })
         .await;
         assert!(process.running(), "{}", process.last_lines());

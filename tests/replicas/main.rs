@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "the seed of a failure, and what a soak reports")]
 
 mod bed;
+mod many;
 mod upstream;
 
 use aperium_tests::process::Signal;
@@ -31,9 +32,14 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// A twentieth of the calls, or all under `make soak`.
+/// Whether the figures are the full ones, as under `make soak`.
+fn soaking() -> bool {
+    variable("APERIUM_SOAK").is_some()
+}
+
+/// All the calls of a load, or a twentieth.
 fn calls() -> usize {
-    if variable("APERIUM_SOAK").is_some() { 1000 } else { 50 }
+    if soaking() { 1000 } else { 50 }
 }
 
 /// Given by `APERIUM_SEED`, or new; printed, so that a failure can be run again.

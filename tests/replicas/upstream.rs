@@ -1,4 +1,5 @@
-//! An MCP server of the older era that counts what it is told to write, and a call that asks and never goes on.
+//! An MCP server of the older era that counts what it is told to write, has a call that asks and never goes on, and
+//! can be made to answer nothing under `/stalled`.
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
@@ -10,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,20 +23,39 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// How often each argument was written.
 pub(crate) type Written = Arc<Mutex<HashMap<String, u32>>>;
 
-/// Starts it; its port, and what it counts.
-pub(crate) async fn start() -> (u16, Written) {
+/// Whether `/stalled` answers nothing.
+pub(crate) type Stalled = Arc<AtomicBool>;
+
+/// A running one.
+pub(crate) struct Upstream {
+    pub(crate) port: u16,
+    pub(crate) written: Written,
+    pub(crate) stalled: Stalled,
+}
+
+/// Starts it.
+pub(crate) async fn start() -> Upstream {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("an address").port();
     let written = Written::default();
-    let counted = Arc::clone(&written);
+    let stalled = Stalled::default();
+    let (counted, stops) = (Arc::clone(&written), Arc::clone(&stalled));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let counted = Arc::clone(&counted);
-            let service = service_fn(move |request| answer(request, Arc::clone(&counted)));
+            let (counted, stops) = (Arc::clone(&counted), Arc::clone(&stops));
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (counted, stops) = (Arc::clone(&counted), Arc::clone(&stops));
+                async move {
+                    if request.uri().path() == "/stalled" && stops.load(Ordering::Relaxed) {
+                        std::future::pending::<()>().await;
+                    }
+                    answer(request, counted).await
+                }
+            });
             tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });
-    (port, written)
+    Upstream { port, written, stalled }
 }
 
 async fn answer(request: Request<Incoming>, written: Written) -> Result<Response<Body>, Infallible> {
@@ -66,12 +87,12 @@ async fn answer(request: Request<Incoming>, written: Written) -> Result<Response
     Ok(reply(StatusCode::OK, json!({"jsonrpc": "2.0", "id": message["id"], "result": result}).to_string()))
 }
 
+/// What it offers, in order.
+pub(crate) const TOOLS: [&str; 10] = ["ask", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "write"];
+
 fn tools() -> Value {
     let schema = json!({"type": "object", "properties": {"what": {"type": "string"}}});
-    json!([
-        {"name": "write", "description": "Writes once.", "inputSchema": schema},
-        {"name": "ask", "description": "Asks and waits.", "inputSchema": {"type": "object"}},
-    ])
+    TOOLS.iter().map(|name| json!({"name": name, "description": "For tests.", "inputSchema": schema})).collect()
 }
 
 fn reply(status: StatusCode, text: String) -> Response<Body> {

@@ -25,7 +25,7 @@ measure() {
   if ! grep -qE "^test result: ok\. $tests passed" "$log"; then
     outcome=FAILED failed=1
   fi
-  said=$(grep -oE '(APERIUM_SEED=[0-9]+|[0-9]+ calls: .*)$' "$log" | paste -sd ';' | sed 's/;/; /g' || true)
+  said=$(grep -oE '(APERIUM_SEED=[0-9]+|[0-9]+ (calls:|rounds) .*)$' "$log" | paste -sd ';' | sed 's/;/; /g' || true)
   printf '| %s | %s | %s | %s |\n' "$what" "$outcome" "$((SECONDS - began))" "$said" >>"$lines"
   rm -f "$log"
 }
@@ -37,6 +37,8 @@ measure "1000 calls, one of two replicas killed" 1 \
   cargo test --locked --workspace --test replicas killing -- --nocapture
 measure "1000 calls, one of two replicas stopped" 1 \
   cargo test --locked --workspace --test replicas stopping -- --nocapture
+measure "200 connectors, 1000 grants, one upstream silent for 30 s" 1 \
+  cargo test --locked --workspace --test replicas silent -- --nocapture
 
 {
   echo "# Soak, $(date -u +%F)"
