@@ -107,6 +107,9 @@ fn rights(cluster: &Cluster) {
         ("aperium-operator", "update", "leases.coordination.k8s.io/aperium-operator"),
         ("aperium-gateway", "watch", "grants.aperium.dev"),
         ("aperium-gateway", "get", "secrets"),
+        // Admins change Connectors and Grants through the API; who may is the gateway's own decision.
+        ("aperium-gateway", "patch", "connectors.aperium.dev"),
+        ("aperium-gateway", "delete", "grants.aperium.dev"),
         ("aperium-gateway", "create", "tokenreviews.authentication.k8s.io"),
         ("aperium-gateway", "update", "leases.coordination.k8s.io/aperium-gateway-status"),
     ] {
@@ -119,8 +122,6 @@ fn rights(cluster: &Cluster) {
             ("watch", "secrets"),
             ("update", "secrets"),
             ("delete", "secrets"),
-            ("patch", "connectors.aperium.dev"),
-            ("create", "grants.aperium.dev"),
             ("create", "pods"),
             ("get", "configmaps/aperium-settings"),
             ("create", "rolebindings.rbac.authorization.k8s.io"),
@@ -138,6 +139,8 @@ fn rights(cluster: &Cluster) {
     }
     assert!(may("aperium-operator", "list", &["nodes"]) && !may("aperium-gateway", "list", &["nodes"]));
     assert!(!may("aperium-operator", "get", &["services/other", "--namespace=default"]));
+    assert!(!in_namespace("aperium-operator", "patch", "connectors.aperium.dev"));
+    assert!(!in_namespace("aperium-operator", "create", "grants.aperium.dev"));
     assert!(!in_namespace("aperium-gateway", "create", "secrets"));
     assert!(!in_namespace("aperium-gateway", "create", "deployments.apps"));
     assert!(!in_namespace("aperium-operator", "create", "tokenreviews.authentication.k8s.io"));
