@@ -218,6 +218,8 @@ pub(crate) struct Upstream {
     agreed: Notify,
     signals: Arc<Signals>,
     next_id: AtomicU64,
+    /// How often the shared session was given up.
+    renewals: AtomicU64,
 }
 
 impl Upstream {
@@ -234,6 +236,7 @@ impl Upstream {
             agreed: Notify::new(),
             signals: Signals::new(),
             next_id: AtomicU64::new(1),
+            renewals: AtomicU64::new(0),
         })
     }
 
@@ -307,7 +310,17 @@ impl Upstream {
 
     /// Forgets what was agreed, so that the next request asks again. Another session than the given one is kept.
     pub(crate) fn forget(&self, session: &Arc<Session>) {
-        self.session.rcu(|current| current.as_ref().filter(|current| !Arc::ptr_eq(current, session)).cloned());
+        let before =
+            self.session.rcu(|current| current.as_ref().filter(|current| !Arc::ptr_eq(current, session)).cloned());
+        if before.is_some_and(|before| Arc::ptr_eq(&before, session)) {
+            self.renewals.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// How often the shared session was given up. An upstream that has lost it, because it was started again, has lost
+    /// its clients' own ones as well, and not every server says so with the 404 that it owes.
+    pub(crate) fn renewals(&self) -> u64 {
+        self.renewals.load(Ordering::Acquire)
     }
 
     /// Sends one message, once.

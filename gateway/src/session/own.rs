@@ -1,11 +1,12 @@
 //! A client's own session with an upstream of the older era: opened when it is first needed, with what the client
-//! declared; opened again, alone, when the upstream has ended it; closed when nobody needs it any more.
+//! declared; opened again when the upstream has ended it or has gone in the meantime; closed when nobody needs it any
+//! more.
 
 use super::level::Level;
 use crate::pipeline::upstream::{Session, Upstream, UpstreamError};
 use arc_swap::ArcSwapOption;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use tokio::sync::Mutex;
 
 /// One client's session with one upstream.
@@ -14,6 +15,8 @@ pub(crate) struct Own {
     upstream: Arc<Upstream>,
     declared: Box<str>,
     session: ArcSwapOption<Session>,
+    /// The upstream's renewals when it was opened.
+    renewals: AtomicU64,
     logs: AtomicBool,
     /// The level that this session of the upstream was told.
     told: AtomicU8,
@@ -27,6 +30,7 @@ impl Own {
             upstream: Arc::clone(upstream),
             declared: declared.into(),
             session: ArcSwapOption::empty(),
+            renewals: AtomicU64::new(0),
             logs: AtomicBool::new(false),
             told: AtomicU8::new(0),
             opening: Mutex::new(()),
@@ -39,19 +43,21 @@ impl Own {
     /// [`UpstreamError`].
     pub(crate) async fn session(&self, level: Option<Level>) -> Result<Arc<Session>, UpstreamError> {
         let wanted = Level::number(level);
-        if let Some(session) = self.session.load_full()
+        if let Some(session) = self.standing()
             && self.told.load(Ordering::Acquire) == wanted
         {
             return Ok(session);
         }
         let _one = self.opening.lock().await;
-        let session = match self.session.load_full() {
+        let session = match self.standing() {
             Some(session) => session,
             None => {
+                let renewals = self.upstream.renewals();
                 let (session, about) = self.upstream.open_for(&self.declared).await?;
                 let session = Arc::new(session);
                 self.logs.store(about.declares("logging"), Ordering::Relaxed);
                 self.told.store(0, Ordering::Release);
+                self.renewals.store(renewals, Ordering::Release);
                 self.session.store(Some(Arc::clone(&session)));
                 session
             }
@@ -66,6 +72,11 @@ impl Own {
             self.told.store(wanted, Ordering::Release);
         }
         Ok(session)
+    }
+
+    /// The session, while the upstream can be taken to know it.
+    fn standing(&self) -> Option<Arc<Session>> {
+        self.session.load_full().filter(|_| self.renewals.load(Ordering::Acquire) == self.upstream.renewals())
     }
 
     /// Forgets the session, so that the next call opens another. Another one than the given is kept.
