@@ -20,6 +20,7 @@ mod legacy_sse;
 mod lossless;
 mod many;
 mod offers;
+mod own_stream;
 mod proxy;
 mod registration;
 mod resume;

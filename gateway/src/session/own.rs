@@ -2,12 +2,20 @@
 //! declared; opened again when the upstream has ended it or has gone in the meantime; closed when nobody needs it any
 //! more.
 
+mod ear;
+
+pub(crate) use ear::Heard;
+
 use super::level::Level;
 use crate::pipeline::upstream::{Session, Upstream, UpstreamError};
 use arc_swap::ArcSwapOption;
+use ear::Ear;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use tokio::sync::Mutex;
+
+/// The capabilities of a client that cannot be asked anything.
+const NOTHING: &str = "{}";
 
 /// One client's session with one upstream.
 #[derive(Debug)]
@@ -21,6 +29,7 @@ pub(crate) struct Own {
     /// The level that this session of the upstream was told.
     told: AtomicU8,
     opening: Mutex<()>,
+    ear: Ear,
 }
 
 impl Own {
@@ -34,6 +43,7 @@ impl Own {
             logs: AtomicBool::new(false),
             told: AtomicU8::new(0),
             opening: Mutex::new(()),
+            ear: Ear::default(),
         })
     }
 
@@ -58,6 +68,9 @@ impl Own {
                 self.logs.store(about.declares("logging"), Ordering::Relaxed);
                 self.told.store(0, Ordering::Release);
                 self.renewals.store(renewals, Ordering::Release);
+                if &*self.declared != NOTHING {
+                    self.ear.listen(&self.upstream, &session).await;
+                }
                 self.session.store(Some(Arc::clone(&session)));
                 session
             }
@@ -72,6 +85,11 @@ impl Own {
             self.told.store(wanted, Ordering::Release);
         }
         Ok(session)
+    }
+
+    /// What a call under way in this session hears beside its own stream. `id`: the gateway's own for the call.
+    pub(crate) fn call(&self, id: u64) -> Heard {
+        self.ear.call(id)
     }
 
     /// The session, while the upstream can be taken to know it.

@@ -12,22 +12,32 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 
-type Frames = mpsc::Sender<Result<Bytes, std::io::Error>>;
+pub(super) type Frames = mpsc::Sender<Result<Bytes, std::io::Error>>;
 
 /// A server of the older era that gives each client a session of its own. A call opens a stream that the test writes
 /// to; what it gets besides is recorded.
-struct Asker {
-    fake: Fake,
+pub(super) struct Asker {
+    pub(super) fake: Fake,
     calls: tokio::sync::Mutex<mpsc::Receiver<(Seen, Frames)>>,
+    streams: tokio::sync::Mutex<mpsc::Receiver<(Seen, Frames)>>,
 }
 
 impl Asker {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
+        Self::with(false).await
+    }
+
+    /// `streams`: each session of a client may have a stream of its own by GET.
+    pub(super) async fn with(streams: bool) -> Self {
         let (calls, receiver) = mpsc::channel(8);
+        let (opened, opens) = mpsc::channel(8);
         let sessions = Arc::new(Mutex::new(0));
         let fake = Fake::start(move |mut seen: Seen| {
-            let (calls, sessions) = (calls.clone(), Arc::clone(&sessions));
+            let (calls, opened, sessions) = (calls.clone(), opened.clone(), Arc::clone(&sessions));
             async move {
+                if streams && seen.method == http::Method::GET && seen.headers["mcp-session-id"] != "s1" {
+                    return stream(seen, &opened).await;
+                }
                 let Ok(message) = serde_json::from_str::<Value>(&seen.text) else { return Response::default() };
                 match message["method"].as_str() {
                     Some("initialize") => {
@@ -43,15 +53,7 @@ impl Asker {
                         response.headers_mut().insert("mcp-session-id", id.parse().unwrap());
                         response
                     }
-                    Some("tools/call") => {
-                        let (frames, receiver) = mpsc::channel(8);
-                        calls.send((seen, frames)).await.unwrap();
-                        let stream =
-                            futures::stream::unfold(receiver, async |mut r| r.recv().await.map(|frame| (frame, r)));
-                        let mut response = Response::new(Body::from_stream(stream));
-                        response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
-                        response
-                    }
+                    Some("tools/call") => stream(seen, &calls).await,
                     Some("logging/setLevel") => result(&seen, &json!({})),
                     Some("tools/list" | "server/discover") => {
                         seen.headers.insert("mcp-session-id", "s1".parse().unwrap());
@@ -66,31 +68,48 @@ impl Asker {
             }
         })
         .await;
-        Self { fake, calls: tokio::sync::Mutex::new(receiver) }
+        let [calls, streams] = [receiver, opens].map(tokio::sync::Mutex::new);
+        Self { fake, calls, streams }
     }
 
-    async fn called(&self) -> (Seen, Frames) {
+    /// Waits for the stream of a client's session.
+    pub(super) async fn opened(&self) -> (Seen, Frames) {
+        let mut streams = self.streams.lock().await;
+        tokio::time::timeout(Duration::from_secs(5), streams.recv()).await.expect("no stream").unwrap()
+    }
+
+    pub(super) async fn called(&self) -> (Seen, Frames) {
         let mut calls = self.calls.lock().await;
         tokio::time::timeout(Duration::from_secs(5), calls.recv()).await.expect("no call").unwrap()
     }
 
     /// Waits for a message without a method: the answer to a request of the upstream.
-    async fn answered(&self) -> Seen {
+    pub(super) async fn answered(&self) -> Seen {
         let find = || self.fake.seen.lock().unwrap().iter().find(|seen| is_answer(seen)).cloned();
         eventually(find).await
     }
 
-    fn seen(&self, method: &str) -> Vec<Seen> {
+    pub(super) fn seen(&self, method: &str) -> Vec<Seen> {
         let seen = self.fake.seen.lock().unwrap();
         seen.iter().filter(|seen| seen.text.contains(&format!("\"method\":\"{method}\""))).cloned().collect()
     }
 }
 
-fn is_answer(seen: &Seen) -> bool {
+/// Opens a stream that the test writes to.
+pub(super) async fn stream(seen: Seen, to: &mpsc::Sender<(Seen, Frames)>) -> Response {
+    let (frames, receiver) = mpsc::channel(8);
+    to.send((seen, frames)).await.unwrap();
+    let stream = futures::stream::unfold(receiver, async |mut r| r.recv().await.map(|frame| (frame, r)));
+    let mut response = Response::new(Body::from_stream(stream));
+    response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+    response
+}
+
+pub(super) fn is_answer(seen: &Seen) -> bool {
     serde_json::from_str::<Value>(&seen.text).is_ok_and(|message| message["method"].is_null())
 }
 
-async fn eventually<T>(mut find: impl FnMut() -> Option<T>) -> T {
+pub(super) async fn eventually<T>(mut find: impl FnMut() -> Option<T>) -> T {
     let wait = async {
         loop {
             if let Some(found) = find() {
@@ -102,28 +121,28 @@ async fn eventually<T>(mut find: impl FnMut() -> Option<T>) -> T {
     tokio::time::timeout(Duration::from_secs(5), wait).await.expect("it did not come")
 }
 
-fn event(message: &Value) -> Result<Bytes, std::io::Error> {
+pub(super) fn event(message: &Value) -> Result<Bytes, std::io::Error> {
     Ok(format!("data: {message}\n\n").into())
 }
 
-fn call(id: &str) -> Value {
+pub(super) fn call(id: &str) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": { "name": "odoo_ask" } })
 }
 
-async fn gateway(asker: &Asker) -> Gateway {
+pub(super) async fn gateway(asker: &Asker) -> Gateway {
     Setup::default().url("odoo", asker.fake.address, &Value::Null).grant("client:agent", &["**"]).start().await
 }
 
 /// The messages of a streamed answer, one by one.
-struct Events(futures::stream::BoxStream<'static, Result<Bytes, axum::Error>>);
+pub(super) struct Events(futures::stream::BoxStream<'static, Result<Bytes, axum::Error>>);
 
 impl Events {
-    fn of(response: Response) -> Self {
+    pub(super) fn of(response: Response) -> Self {
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self(response.into_body().into_data_stream().boxed())
     }
 
-    async fn next(&mut self) -> Option<Value> {
+    pub(super) async fn next(&mut self) -> Option<Value> {
         loop {
             let chunk = tokio::time::timeout(Duration::from_secs(5), self.0.next()).await.expect("nothing came")?;
             let text = String::from_utf8(chunk.unwrap().to_vec()).unwrap();
@@ -135,7 +154,7 @@ impl Events {
 }
 
 /// Starts a call within a session; its answer comes when there is something to read.
-fn start(gateway: &Gateway, session: &str, body: &Value) -> tokio::task::JoinHandle<Response> {
+pub(super) fn start(gateway: &Gateway, session: &str, body: &Value) -> tokio::task::JoinHandle<Response> {
     let call = gateway.router.clone().oneshot(within(session, body));
     tokio::spawn(async move { call.await.unwrap() })
 }
@@ -305,8 +324,7 @@ async fn the_sessions_that_a_client_has_upstream_end_with_its_own() {
     let mut end = within(&client, &json!(null));
     *end.method_mut() = http::Method::DELETE;
     assert_eq!(gateway.send(end).await.status, 204);
-    // What has no body is no POST; the shared session, s1, is listened to with GET.
-    let is_end = |seen: &&Seen| seen.text.is_empty() && seen.headers["mcp-session-id"] == "s2";
+    let is_end = |seen: &&Seen| seen.method == http::Method::DELETE && seen.headers["mcp-session-id"] == "s2";
     eventually(|| asker.fake.seen.lock().unwrap().iter().find(is_end).cloned()).await;
 }
 

@@ -1,26 +1,29 @@
 //! One request through an upstream: the answer as one message or as events, in the caller's own ids.
 
+mod talk;
+
 use super::answer::{self, Answer, Outcome};
-use super::asking::{self, Asking};
-use super::input::{MAX_ROUNDS, Needed, Question};
-use super::own::{NOT_OFFERED, Said};
+use super::asking;
+use super::input::Needed;
 use super::translate::{self, Declared, Logs, Outgoing};
 use super::{Along, Post, Session, Upstream, UpstreamError};
 use crate::era::{Era, META_LEVEL};
 use crate::error::{rpc_error, rpc_result};
-use crate::pipeline::carried::{self, Carried, Carrier};
+use crate::pipeline::action::Action;
+use crate::pipeline::carried::Carrier;
 use crate::pipeline::clean::Clean;
-use crate::raw::{Edits, RawObject, RawWriter, as_text};
+use crate::raw::{RawObject, as_text};
 use crate::session::Live;
 use crate::session::level::Level;
 use crate::session::live;
-use crate::session::own::Own;
+use crate::session::own::{Heard, Own};
 use futures::future::BoxFuture;
 use http::StatusCode;
 use serde_json::value::RawValue;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+use talk::{Asker, Kept, Talk};
 use tokio::time::{Instant, timeout_at};
 
 /// A request as the pipeline hands it over.
@@ -66,6 +69,7 @@ pub(crate) struct Relay {
     upstream: Arc<Upstream>,
     session: Arc<Session>,
     own: Option<Arc<Own>>,
+    heard: Option<Heard>,
     id: u64,
     caller_id: Box<RawValue>,
     clean: Clean,
@@ -83,43 +87,6 @@ pub(crate) struct Relay {
     /// The question has to be asked (again).
     asks: bool,
     done: bool,
-}
-
-/// A request of an upstream of the older era that waits for another request of a client of the stateless one.
-struct Kept {
-    /// The upstream's id.
-    id: Box<RawValue>,
-    /// Method and parameters, a JSON object.
-    request: Vec<u8>,
-}
-
-/// What such a question is called between the gateway and the client: there is one at a time.
-const QUESTION: &str = "upstream";
-
-/// What a call needs whose caller can be asked.
-struct Talk {
-    live: Arc<Live>,
-    asking: Asking<Asker>,
-    /// What the upstream needs before it goes on.
-    needed: Option<Needed>,
-    /// The call, for the rounds after the first; upstreams of the older era have one round.
-    call: Option<Again>,
-    rounds: u32,
-}
-
-/// Who asks the client.
-enum Asker {
-    /// An upstream of the older era, under its own id.
-    Request(Box<RawValue>),
-    /// One of the stateless era: its key and method.
-    Input(Box<str>, Box<str>),
-}
-
-/// A call that may have to be sent on.
-struct Again {
-    name: Box<str>,
-    params: Box<str>,
-    along: Along,
 }
 
 /// What comes next.
@@ -161,6 +128,7 @@ pub(crate) async fn send(upstream: &Arc<Upstream>, call: &Call<'_>) -> Result<Re
     let mut relay = Relay {
         upstream: Arc::clone(upstream),
         session: Arc::clone(&session),
+        heard: own.as_ref().map(|own| own.call(id)),
         own,
         id,
         caller_id: call.id.to_owned(),
@@ -179,18 +147,14 @@ pub(crate) async fn send(upstream: &Arc<Upstream>, call: &Call<'_>) -> Result<Re
         asks: false,
         done: false,
     };
-    let name = action.is_named_in_header().then_some(call.name);
-    let post = Post { body: written.body, method: action.method(), name, along: &call.along };
-    let sent = async {
-        let response = upstream.post(&session, post).await?;
-        answer::read(upstream, &session, response).await
-    };
-    match timeout_at(deadline, sent).await {
-        Ok(Ok(answer)) => {
+    match relay.first(written.body, call).await {
+        Ok(Some(answer)) => {
             relay.answer = Some(answer);
             Ok(relay)
         }
-        Ok(Err(error)) => {
+        Ok(None) => Ok(relay),
+        Err(UpstreamError::Timeout) => Err(UpstreamError::Timeout),
+        Err(error) => {
             // Nothing is under way any more, so there is nothing to cancel.
             relay.done = true;
             if matches!(error, UpstreamError::SessionEnded) {
@@ -198,7 +162,6 @@ pub(crate) async fn send(upstream: &Arc<Upstream>, call: &Call<'_>) -> Result<Re
             }
             Err(error)
         }
-        Err(_) => Err(UpstreamError::Timeout),
     }
 }
 
@@ -233,26 +196,32 @@ fn logs(call: &Call<'_>) -> Logs {
     }
 }
 
-impl Talk {
-    /// `None`: the caller cannot be asked anything.
-    fn of(call: &Call<'_>, session: &Session) -> Option<Box<Self>> {
-        let can = |live: &&Arc<Live>| !live.capabilities.is_empty();
-        let live = call.live.filter(can).filter(|_| call.events || call.clean.era == Era::Stateless)?;
-        let again = || {
-            let mut params = RawWriter::object(256);
-            for (name, value) in call.params.iter() {
-                params.raw(name, value.get());
-            }
-            let params = String::from_utf8(params.finish()).ok()?.into();
-            Some(Again { name: call.name.into(), params, along: call.along.clone() })
-        };
-        let bridged = session.era() == Era::Stateless && call.clean.era == Era::Legacy;
-        let call = if bridged { again() } else { None };
-        Some(Box::new(Self { live: Arc::clone(live), asking: Asking::new(live), needed: None, call, rounds: 0 }))
-    }
-}
-
 impl Relay {
+    /// Sends the call and waits for the head of its answer; `None` where the upstream asks before it answers at all.
+    async fn first(&mut self, body: Vec<u8>, call: &Call<'_>) -> Result<Option<Answer>, UpstreamError> {
+        let action = self.clean.action;
+        let Some(heard) = &mut self.heard else {
+            let name = action.is_named_in_header().then_some(call.name);
+            let post = Post { body, method: action.method(), name, along: &call.along };
+            let sent = async {
+                let response = self.upstream.post(&self.session, post).await?;
+                answer::read(&self.upstream, &self.session, response).await
+            };
+            return timeout_at(self.deadline, sent).await.map_err(|_| UpstreamError::Timeout)?.map(Some);
+        };
+        let mut sent = sent(&self.upstream, &self.session, action, body, call.name.into(), call.along.clone());
+        tokio::select! {
+            biased;
+            answer = timeout_at(self.deadline, &mut sent) => {
+                answer.map_err(|_| UpstreamError::Timeout)?.map(Some)
+            }
+            () = heard.waiting() => {
+                self.sending = Some(sent);
+                Ok(None)
+            }
+        }
+    }
+
     /// The next message for the caller; after the last one there is none. May be dropped and asked again: nothing that
     /// has arrived is lost.
     ///
@@ -305,6 +274,12 @@ impl Relay {
                 None => std::future::pending().await,
             }
         };
+        let heard = async {
+            match &mut self.heard {
+                Some(heard) => heard.next().await,
+                None => std::future::pending().await,
+            }
+        };
         let upstream = async {
             if let Some(sending) = &mut self.sending {
                 return sending.await.map(Some).map(|answer| (answer, None));
@@ -320,6 +295,7 @@ impl Relay {
         let came = tokio::select! {
             biased;
             (asker, answer) = said => return Ok(Came::Said(asker, answer)),
+            data = heard => return Ok(Came::Data(data)),
             came = timeout_at(deadline, upstream) => came,
         };
         match came {
@@ -374,174 +350,6 @@ impl Relay {
 
     fn put_off(&mut self) {
         self.deadline = (Instant::now() + self.timeout).min(self.hard_deadline);
-    }
-
-    /// A request of an upstream of the older era: it goes to the client whose call this is, or is answered here.
-    fn requested(&mut self, id: &RawValue, method: &str, params: Option<&RawValue>) {
-        if method == "ping" {
-            return self.upstream.respond(&self.session, id, Said::Result("{}"));
-        }
-        // Only a session that declares what this client can do may ask it.
-        let talk = self.talk.as_mut().filter(|_| self.own.is_some());
-        if self.clean.era == Era::Stateless {
-            // There is one question at a time: a client that brings the answer is asked the next.
-            let can = talk.is_some_and(|talk| talk.live.capabilities.allow(method, params));
-            if !can || self.carrier.is_none() || self.question.is_some() {
-                return self.upstream.respond(&self.session, id, Said::Error(NOT_OFFERED));
-            }
-            let mut request = RawWriter::object(params.map_or(0, |params| params.get().len()) + 64);
-            request.text("method", method);
-            if let Some(params) = params {
-                request.raw("params", params.get());
-            }
-            self.question = Some(Kept { id: id.to_owned(), request: request.finish() });
-            self.asks = true;
-            return;
-        }
-        match talk.and_then(|talk| talk.asking.ask(method, params, Asker::Request(id.to_owned()))) {
-            Some(message) => self.outbox.push_back(message),
-            None => self.upstream.respond(&self.session, id, Said::Error(NOT_OFFERED)),
-        }
-    }
-
-    /// The answer to this request of the client: a question, and what brings its next request back to this call.
-    fn ask_later(&mut self) -> Result<Reply, UpstreamError> {
-        let (Some(question), Some(carrier)) = (&self.question, &self.carrier) else {
-            return Err(UpstreamError::NotOffered);
-        };
-        let id: Box<str> = uuid::Uuid::new_v4().simple().to_string().into();
-        let state = carrier.seal(&Carried::Parked(id.clone())).map_err(|_| UpstreamError::NotOffered)?;
-        let mut requests = RawWriter::object(question.request.len() + 32);
-        requests.bytes(QUESTION, &question.request);
-        let mut result = RawWriter::object(question.request.len() + 512);
-        result
-            .text("resultType", "input_required")
-            .bytes("inputRequests", &requests.finish())
-            .text("requestState", &state);
-        let body = rpc_result(&self.caller_id, &result.finish());
-        Ok(Reply { status: StatusCode::OK, body, last: true, outcome: "input_required", parks: Some(id) })
-    }
-
-    /// How long the call may be kept.
-    pub(crate) fn patience(&self) -> Duration {
-        self.hard_deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(carried::LIFE))
-    }
-
-    /// Goes on with another request of the client, which may bring the answer: without it, it is asked again.
-    pub(crate) fn resume(&mut self, id: &RawValue, params: &RawObject<'_>) {
-        self.caller_id = id.to_owned();
-        let meta = params.get("_meta").and_then(|meta| RawObject::parse(meta.get()).ok());
-        if let Some(token) = meta.and_then(|meta| meta.get("progressToken")) {
-            self.token = Some(token.to_owned());
-        }
-        let responses = params.get("inputResponses").and_then(|responses| RawObject::parse(responses.get()).ok());
-        let answer = responses.and_then(|responses| responses.get(QUESTION)).filter(|a| a.get().starts_with('{'));
-        match (answer, &self.question) {
-            (Some(answer), Some(question)) => {
-                self.upstream.respond(&self.session, &question.id, Said::Result(answer.get()));
-                self.question = None;
-                self.put_off();
-            }
-            _ => self.asks = true,
-        }
-    }
-
-    /// A result whose state only the same request brings back.
-    fn carry(&self, result: &str) -> Result<Option<String>, UpstreamError> {
-        // A cheap look first: nearly every result is complete.
-        let Some(carrier) = self.carrier.as_ref().filter(|_| result.contains("\"input_required\"")) else {
-            return Ok(None);
-        };
-        let Ok(fields) = RawObject::parse(result) else { return Ok(None) };
-        if fields.text("resultType").as_deref() != Some("input_required") {
-            return Ok(None);
-        }
-        let Some(state) = fields.get("requestState") else { return Ok(None) };
-        let text = as_text(state).ok_or(UpstreamError::Protocol("its state is no string"))?;
-        let sealed = carrier.seal(&Carried::Upstream(text.into()));
-        let sealed = sealed.map_err(|_| UpstreamError::Protocol("its state cannot be sealed: no keys"))?;
-        let mut edits = Edits::of(result);
-        edits.text(state, &sealed);
-        Ok(edits.finish())
-    }
-
-    /// The upstream wants an answer no more.
-    fn given_up(&mut self, message: &RawObject<'_>) -> Option<Vec<u8>> {
-        let talk = self.talk.as_mut().filter(|talk| !talk.asking.is_idle())?;
-        if message.text("method")? != "notifications/cancelled" {
-            return None;
-        }
-        let params = RawObject::parse(message.get("params")?.get()).ok()?;
-        let id = params.get("requestId")?;
-        talk.asking.give_up(|asker| matches!(asker, Asker::Request(asked) if asked.get() == id.get()))
-    }
-
-    /// The client has answered.
-    fn said(&mut self, asker: Asker, answer: live::Answer) -> Result<(), UpstreamError> {
-        self.put_off();
-        match asker {
-            Asker::Request(id) => {
-                let said = match &answer {
-                    live::Answer::Result(result) => Said::Result(result.get()),
-                    live::Answer::Error(error) => Said::Error(error.get()),
-                };
-                self.upstream.respond(&self.session, &id, said);
-                Ok(())
-            }
-            Asker::Input(key, method) => {
-                let needed = self.talk.as_mut().and_then(|talk| talk.needed.as_mut());
-                needed.map_or(Ok(()), |needed| needed.answered(key, &method, answer))?;
-                self.go_on()
-            }
-        }
-    }
-
-    /// The upstream needs something before it goes on: the client is asked for all of it at once.
-    fn need(&mut self, needed: Needed) -> Result<(), UpstreamError> {
-        let talk = self.talk.as_mut().ok_or(UpstreamError::NotOffered)?;
-        talk.rounds += 1;
-        if talk.rounds > MAX_ROUNDS {
-            return Err(UpstreamError::TooManyRounds);
-        }
-        for Question { key, method, params } in &needed.questions {
-            let asker = Asker::Input(key.clone(), method.clone());
-            let message = talk.asking.ask(method, params.as_deref(), asker).ok_or(UpstreamError::NotOffered)?;
-            self.outbox.push_back(message);
-        }
-        talk.needed = Some(needed);
-        self.go_on()
-    }
-
-    /// Sends the call on once everything is answered.
-    fn go_on(&mut self) -> Result<(), UpstreamError> {
-        let Some(talk) = self.talk.as_mut() else { return Ok(()) };
-        let Some(needed) = talk.needed.take_if(|needed| needed.is_complete()) else { return Ok(()) };
-        let again = talk.call.as_ref().ok_or(UpstreamError::NotOffered)?;
-        let params = needed.params(&again.params)?;
-        let params =
-            RawObject::parse(&params).map_err(|_| UpstreamError::Protocol("its questions cannot be answered"))?;
-        let (id, action) = (self.upstream.next_id(), self.clean.action);
-        let written = Outgoing {
-            id,
-            action,
-            name: &again.name,
-            params: &params,
-            from: self.clean.era,
-            to: self.session.era(),
-            declared: declared(Some(&talk.live), true),
-        }
-        .write();
-        let (upstream, session) = (Arc::clone(&self.upstream), Arc::clone(&self.session));
-        let (name, along) = (again.name.clone(), again.along.clone());
-        self.sending = Some(Box::pin(async move {
-            let name = action.is_named_in_header().then_some(&*name);
-            let post = Post { body: written.body, method: action.method(), name, along: &along };
-            let response = upstream.post(&session, post).await?;
-            answer::read(&upstream, &session, response).await
-        }));
-        (self.id, self.done) = (id, false);
-        self.put_off();
-        Ok(())
     }
 
     /// What an outcome is for the caller; `None` where the call goes on.
@@ -599,6 +407,24 @@ impl Relay {
             }
         })
     }
+}
+
+/// Sends a call of a client that can be asked meanwhile, up to the head of its answer.
+fn sent(
+    upstream: &Arc<Upstream>,
+    session: &Arc<Session>,
+    action: Action,
+    body: Vec<u8>,
+    name: Box<str>,
+    along: Along,
+) -> BoxFuture<'static, Result<Answer, UpstreamError>> {
+    let (upstream, session) = (Arc::clone(upstream), Arc::clone(session));
+    Box::pin(async move {
+        let name = action.is_named_in_header().then_some(&*name);
+        let post = Post { body, method: action.method(), name, along: &along };
+        let response = upstream.post(&session, post).await?;
+        answer::read(&upstream, &session, response).await
+    })
 }
 
 /// Specification 2026-07-28, "Streamable HTTP", "Response status".
