@@ -4,7 +4,7 @@ mod client;
 
 pub use client::{Answer, Client};
 
-use crate::{binaries, ports, process::Process, process::Program, wait};
+use crate::{binaries, process::Process, process::Program, wait};
 use std::{process::Stdio, time::Duration};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -60,9 +60,8 @@ impl Gateway {
             ));
         }
         std::fs::write(folder.path().join("upstreams.yaml"), manifests).expect("the manifests are written");
-        let port = ports::free();
         let mut process = Command::new(binaries::aperium())
-            .args(["up", "--listen", &format!("127.0.0.1:{port}")])
+            .args(["up", "--listen", "127.0.0.1:0"])
             .arg(folder.path())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -73,13 +72,14 @@ impl Gateway {
             let mut said = String::new();
             while let Ok(Some(line)) = lines.next_line().await {
                 if line.contains("Ctrl-C stops") {
-                    return;
+                    return port_in(&said).expect("it says where it listens");
                 }
                 said.push_str(&line);
+                said.push('\n');
             }
             panic!("the gateway has ended: {said}")
         };
-        tokio::time::timeout(PATIENCE, ready).await.expect("the gateway is ready in time");
+        let port = tokio::time::timeout(PATIENCE, ready).await.expect("the gateway is ready in time");
         Self { port, _process: process, _folder: folder }
     }
 
@@ -94,4 +94,10 @@ impl Gateway {
     pub fn connector(&self, name: &str) -> String {
         format!("{}/{name}", self.url())
     }
+}
+
+/// The port in the line that names the gateway's endpoint.
+fn port_in(said: &str) -> Option<u16> {
+    let endpoint = said.lines().find_map(|line| line.trim().strip_prefix("gateway")?.trim().strip_suffix("/v1/mcp"))?;
+    endpoint.rsplit_once(':')?.1.parse().ok()
 }
