@@ -116,6 +116,14 @@ impl Sealer {
         self.ring().is_ok()
     }
 
+    /// The id of the key that seals at the moment.
+    ///
+    /// # Errors
+    /// [`SealError::NoRing`].
+    pub fn current(&self) -> Result<String, SealError> {
+        self.ring().map(|ring| ring.current().0.to_owned())
+    }
+
     fn ring(&self) -> Result<Arc<KeyRing>, SealError> {
         match &*self.0 {
             Source::Fixed(ring) => Ok(Arc::clone(ring)),
@@ -191,6 +199,12 @@ impl fmt::Debug for Sealer {
             Source::File(file) => write!(f, "Sealer({})", file.path().display()),
         }
     }
+}
+
+/// The id of the key that a message says it was sealed with. Nobody has checked that yet.
+#[must_use]
+pub fn key_id(sealed: &[u8]) -> Option<&str> {
+    Parts::read(sealed).map(|parts| parts.kid)
 }
 
 /// The parts of a sealed message.

@@ -81,6 +81,17 @@ fn after_a_rotation_old_messages_open_until_their_key_is_gone() {
 }
 
 #[test]
+fn a_message_tells_its_key_and_a_single_key_makes_a_ring() {
+    let both = sealer("k2", &[("k1", 1), ("k2", 2)]);
+    assert_eq!(both.current().unwrap(), "k2");
+    assert_eq!(key_id(&both.seal(SESSION, b"", b"m").unwrap()), Some("k2"));
+    assert_eq!((key_id(b""), key_id(b"x")), (None, None));
+    let sealed = Sealer::fixed(KeyRing::of_key("k2", &[2; 32]).unwrap()).seal(SESSION, b"", b"m").unwrap();
+    assert_eq!(*both.open(SESSION, b"", &sealed).unwrap(), b"m");
+    assert_eq!(KeyRing::of_key("k1", &[2; 31]).unwrap_err(), RingError::Key);
+}
+
+#[test]
 fn a_generated_ring_survives_as_text_and_is_never_shown() {
     let ring = KeyRing::generate().unwrap();
     let text = ring.to_text();

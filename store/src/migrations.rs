@@ -1,0 +1,99 @@
+//! The list of migrations: forward only, each applied once, whatever replica comes first.
+//!
+//! The files are written for both databases. For PostgreSQL the word BLOB becomes BYTEA, and every table that belongs
+//! to tenants gets its row-level security here, so that no file can forget it.
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr as _};
+
+/// A table that belongs to tenants, and its column with the tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TenantTable {
+    /// Its name.
+    pub table: &'static str,
+    /// `tenant` everywhere but in the list of tenants itself.
+    pub column: &'static str,
+}
+
+/// One file.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    version: i64,
+    name: &'static str,
+    sql: &'static str,
+    tenant_tables: &'static [TenantTable],
+}
+
+const fn of_tenants(table: &'static str) -> TenantTable {
+    TenantTable { table, column: "tenant" }
+}
+
+/// All migrations, in their order. What was released is never edited.
+pub const STEPS: &[Step] = &[Step {
+    version: 1,
+    name: "base",
+    sql: include_str!("migrations/0001_base.sql"),
+    tenant_tables: &[
+        TenantTable { table: "tenants", column: "id" },
+        of_tenants("credential_sets"),
+        of_tenants("credential_fields"),
+    ],
+}];
+
+/// Every table that belongs to tenants.
+pub fn tenant_tables() -> impl Iterator<Item = TenantTable> {
+    STEPS.iter().flat_map(|step| step.tenant_tables.iter().copied())
+}
+
+pub(crate) fn migrator(postgres: bool) -> Migrator {
+    Migrator::with_migrations(STEPS.iter().map(|step| step.migration(postgres)).collect())
+}
+
+impl Step {
+    fn migration(&self, postgres: bool) -> Migration {
+        let sql = if postgres { AssertSqlSafe(self.for_postgres()).into_sql_str() } else { self.sql.into_sql_str() };
+        Migration::new(self.version, self.name.into(), MigrationType::Simple, sql, false)
+    }
+
+    fn for_postgres(&self) -> String {
+        let mut sql = self.sql.replace(" BLOB", " BYTEA");
+        for TenantTable { table, column } in self.tenant_tables {
+            // `*` is no tenant: the transactions of maintenance say it.
+            sql.push_str(&format!(
+                "\nALTER TABLE {table} ENABLE ROW LEVEL SECURITY;\
+                 \nALTER TABLE {table} FORCE ROW LEVEL SECURITY;\
+                 \nCREATE POLICY tenant ON {table} USING ({column} = current_setting('aperium.tenant', true) \
+                 OR current_setting('aperium.tenant', true) = '*');\n"
+            ));
+        }
+        sql
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_grow_by_one_and_no_file_speaks_one_database_only() {
+        for (index, step) in STEPS.iter().enumerate() {
+            assert_eq!(usize::try_from(step.version), Ok(index + 1), "{}", step.name);
+            for word in ["BYTEA", "BOOLEAN", "TIMESTAMP", "SERIAL", "AUTOINCREMENT", "JSONB", "ROW LEVEL"] {
+                assert!(!step.sql.to_uppercase().contains(word), "{}: {word}", step.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_table_with_a_tenant_is_in_the_list() {
+        for step in STEPS {
+            for table in step.sql.split("CREATE TABLE ").skip(1) {
+                let (name, columns) = table.split_once(" (").unwrap();
+                let columns = columns.split(");").next().unwrap();
+                let has = columns.lines().any(|line| line.trim_start().starts_with("tenant "));
+                let listed = step.tenant_tables.iter().any(|listed| listed.table == name && listed.column == "tenant");
+                assert_eq!(has, listed, "{name}");
+            }
+        }
+    }
+}
