@@ -109,11 +109,13 @@ fn check(segment: &str) -> Result<(), PathError> {
         if is_dots(&text) {
             return Err(PathError::DotSegment);
         }
-        match decode(&text) {
-            Ok(Some(again)) if again != text => text = again,
-            // An encoded per cent sign (`100%25`) may stand alone once the outermost encoding is good.
-            _ => return Ok(()),
+        // An encoded per cent sign (`100%25`) may stand alone once the outermost encoding is good; it hides nothing
+        // behind it, because there are programs that leave it and decode the rest.
+        let again = String::from_utf8_lossy(&decode_leniently(text.as_bytes())).into_owned();
+        if again == text {
+            return Ok(());
         }
+        text = again;
     }
 }
 
@@ -175,6 +177,18 @@ fn decode_bytes(text: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// Decodes every `%XX` once and leaves every other `%` where it is, as many programs do.
+fn decode_leniently(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((byte, behind)) = rest.split_first() {
+        let escaped = behind.get(..2).filter(|_| *byte == b'%').and_then(|_| decode_bytes(rest.get(..3)?));
+        rest = if escaped.is_some() { behind.get(2..).unwrap_or_default() } else { behind };
+        out.extend_from_slice(&escaped.unwrap_or_else(|| vec![*byte]));
+    }
+    out
+}
+
 /// The query to ask for: the base's own first, then the caller's without the parameter that carries our credential.
 ///
 /// The parameter is found however it is spelled (any encoding, any case, `name[]`, `;` as a separator), because it is
@@ -212,7 +226,11 @@ pub fn query(base: Option<&str>, caller: Option<&str>, own_parameter: Option<&st
 /// The name of a parameter as the most lenient upstream reads it.
 fn parameter_key(name: &str) -> String {
     let mut bytes = name.as_bytes().to_vec();
-    while let Some(decoded) = decode_bytes(&bytes).filter(|decoded| *decoded != bytes) {
+    loop {
+        let decoded = decode_leniently(&bytes);
+        if decoded == bytes {
+            break;
+        }
         bytes = decoded;
     }
     let text = String::from_utf8_lossy(&bytes);
