@@ -193,6 +193,19 @@ impl TenantId {
     }
 }
 
+/// Whether a resource can have this name: a DNS subdomain of at most 253 characters (Kubernetes, "Object Names and
+/// IDs"). A name ends up in paths, of files and of the API server.
+#[must_use]
+pub fn is_object_name(text: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let is_label = |label: &str| {
+        label.bytes().all(|b| is_plain(b) || b == b'-')
+            && label.bytes().next().is_some_and(is_plain)
+            && label.bytes().next_back().is_some_and(is_plain)
+    };
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
 /// The id of one request, the same in the logs of the gateway and of the service.
 ///
 /// 1–128 characters of `[A-Za-z0-9._-]`; anything else that arrives is replaced.
@@ -268,6 +281,33 @@ mod tests {
         }
         for bad in ["", "1a", "-a", "a-", "A", "a.b", "a_b", &"a".repeat(52)] {
             assert!(ConnectorName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_resources_are_dns_subdomains_and_so_lead_nowhere_in_a_path() {
+        for good in ["a", "1", "a-b.c", &"a".repeat(253)] {
+            assert!(is_object_name(good), "{good}");
+        }
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a..b",
+            "../a",
+            "a/b",
+            "a?b",
+            "a%2fb",
+            "A",
+            "a_b",
+            "a-",
+            "-a",
+            "a.-b",
+            "a\n",
+            "é",
+            &"a".repeat(254),
+        ] {
+            assert!(!is_object_name(bad), "{bad:?}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! The same checks as in a cluster: the schema and CEL rules of the CustomResourceDefinitions, unique names and ids.
 
 use crate::catalog::Resources;
-use aperium_core::id::ConnectorName;
+use aperium_core::id::{ConnectorName, is_object_name};
 use aperium_core::name::effective_id;
 use aperium_crds::{Connector, Grant, structural, yaml};
 use secrecy::SecretString;
@@ -173,6 +173,10 @@ impl Loader {
     fn claim(&mut self, kind: &'static str, name: &str, file: &str) -> Result<(), String> {
         if name.is_empty() {
             return Err(format!("{kind}: metadata.name is missing"));
+        }
+        // The rule of a Connector's name is stricter, and checked with its id.
+        if kind != "Connector" && !is_object_name(name) {
+            return Err(format!("{kind} \"{}\": metadata.name must be a DNS subdomain", name.escape_debug()));
         }
         match self.names.insert((kind, name.to_owned()), file.to_owned()) {
             Some(first) => Err(format!("{kind} \"{name}\": metadata.name is already taken in {first}")),

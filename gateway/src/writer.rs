@@ -8,6 +8,7 @@
 use crate::catalog::ResourceKey;
 use crate::document::DocumentStore;
 use crate::folder::FolderStore;
+use aperium_core::id::is_object_name;
 use aperium_crds::{Connector, Grant};
 use std::sync::Arc;
 
@@ -109,6 +110,18 @@ pub(crate) enum Writer {
     Document(Arc<DocumentStore>),
     /// By whoever started the gateway.
     Fixed,
+}
+
+/// Checks a name that becomes part of a path.
+///
+/// # Errors
+/// [`WriteError::Invalid`].
+pub(crate) fn check_name(name: &str) -> Result<(), WriteError> {
+    if is_object_name(name) {
+        return Ok(());
+    }
+    let rule = "the name must be a DNS subdomain: lower case letters, digits, '-' and '.', at most 253 characters";
+    Err(WriteError::Invalid(rule.to_owned()))
 }
 
 impl Writer {

@@ -3,7 +3,7 @@
 
 use super::{Folder, FolderError, load};
 use crate::config::Given;
-use crate::writer::{Change, Object, WriteError};
+use crate::writer::{Change, Object, WriteError, check_name};
 use aperium_crds::yaml;
 use serde_json::json;
 use std::fs::{self, File};
@@ -102,6 +102,7 @@ impl FolderStore {
     /// # Errors
     /// [`WriteError`].
     pub(crate) fn write(&self, change: &Change) -> Result<String, WriteError> {
+        check_name(&change.key.name)?;
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let unreadable = |error: FolderError| WriteError::Unavailable(error.to_string());
         let place = load(&self.path).map_err(unreadable)?.place(change.kind.as_str(), &change.key.name).cloned();
@@ -209,6 +210,20 @@ mod tests {
         assert!(store.given().borrow().resources.grants.is_empty());
         assert!(matches!(store.write(&grant("a", None, None)), Err(WriteError::Missing)));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+    }
+
+    #[test]
+    fn a_name_is_no_path() {
+        let around = tempfile::tempdir().unwrap();
+        let folder = around.path().join("folder");
+        fs::create_dir_all(folder.join("grant-a")).unwrap();
+        let spec = json!({ "subjects": ["*"] });
+        for name in ["a/../../out", "../out", "a/b", "", ".."] {
+            let refused = store(&folder).write(&grant(name, None, Some(&spec)));
+            assert!(matches!(refused, Err(WriteError::Invalid(_))), "{name}: {refused:?}");
+        }
+        assert_eq!(fs::read_dir(around.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(folder.join("grant-a")).unwrap().count(), 0);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A change → the API server, by server-side apply under a field manager of its own. What another manager owns is
 //! read-only here: a change would only last until that manager comes by.
 
-use super::{Change, Kind, Object, WriteError};
+use super::{Change, Kind, Object, WriteError, check_name};
 use aperium_crds::{Connector, Grant};
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
@@ -45,6 +45,7 @@ impl ClusterWriter {
             let message = format!("namespace {} is not watched by this gateway", change.key.namespace);
             return Err(WriteError::Invalid(message));
         }
+        check_name(&change.key.name)?;
         let spec = match &change.object {
             Some(Object::Connector(connector)) => Some(json!(connector.spec)),
             Some(Object::Grant(grant)) => Some(json!(grant.spec)),
@@ -185,6 +186,18 @@ mod tests {
         assert!(writer.write(&change("a", Some("7"), false)).await.is_ok());
         let (method, _, body) = seen.lock().unwrap().last().unwrap().clone();
         assert_eq!((method.as_str(), &body["preconditions"]["resourceVersion"]), ("DELETE", &json!("7")));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_another_resource_is_never_asked_for() {
+        let (writer, seen) = server(MANAGER);
+        for name in ["../../../../../api/v1/namespaces/system/secrets/s", "a/status", "a?force=true", ".."] {
+            for put in [true, false] {
+                let refused = writer.write(&change(name, None, put)).await;
+                assert!(matches!(refused, Err(WriteError::Invalid(_))), "{name}: {refused:?}");
+            }
+        }
+        assert!(seen.lock().unwrap().is_empty());
     }
 
     #[tokio::test]
