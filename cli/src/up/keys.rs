@@ -18,17 +18,31 @@ pub(crate) fn sealer(data: &Path) -> anyhow::Result<Sealer> {
         .mode(0o700)
         .create(data)
         .with_context(|| format!("{}: the data folder cannot be made; choose another with --data", data.display()))?;
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-        Ok(mut file) => {
-            let ring = KeyRing::generate().context("the encryption keys cannot be made")?;
-            file.write_all(ring.to_text().expose_secret().as_bytes()).with_context(|| path.display().to_string())?;
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    if !path.exists() {
+        make(&path).with_context(|| path.display().to_string())?;
     }
     let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
     KeyRing::parse(&text).with_context(|| path.display().to_string())?;
     Ok(Sealer::file(path))
+}
+
+/// Makes the file whole or not at all: a start that is broken off, or another one at the same time, must not leave half
+/// a ring that no later start can read.
+fn make(path: &Path) -> anyhow::Result<()> {
+    let ring = KeyRing::generate().context("the encryption keys cannot be made")?;
+    let beside = path.with_extension(format!("{}.new", std::process::id()));
+    // What a start of the same number has left behind.
+    let _ = std::fs::remove_file(&beside);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    file.write_all(ring.to_text().expose_secret().as_bytes())?;
+    file.sync_all()?;
+    let linked = std::fs::hard_link(&beside, path);
+    std::fs::remove_file(&beside)?;
+    match linked {
+        // Another start was first, and its keys count.
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -48,5 +62,18 @@ mod tests {
         assert_eq!((mode(&data.join(FILE)), mode(&data)), (0o600, 0o700));
         std::fs::write(data.join(FILE), "{}").unwrap();
         assert!(format!("{:#}", sealer(&data).unwrap_err()).contains("encryption-keys.json"));
+    }
+
+    #[test]
+    fn a_start_that_is_broken_off_or_comes_second_leaves_nothing_that_the_next_cannot_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        // One has died in the middle of its writing.
+        std::fs::write(path.with_extension(format!("{}.new", std::process::id())), "{").unwrap();
+        let purpose = Purpose::new("test");
+        let sealed = sealer(folder.path()).unwrap().seal(purpose, b"", b"x").unwrap();
+        make(&path).unwrap();
+        assert_eq!(*sealer(folder.path()).unwrap().open(purpose, b"", &sealed).unwrap(), b"x", "the first keys count");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }
