@@ -13,7 +13,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, Semaphore};
 
 pub(crate) mod about;
 pub(crate) mod answer;
@@ -220,6 +220,8 @@ pub(crate) struct Upstream {
     next_id: AtomicU64,
     /// How often the shared session was given up.
     renewals: AtomicU64,
+    /// Answers to requests of the upstream that no client is asked.
+    declined: Arc<Semaphore>,
 }
 
 impl Upstream {
@@ -237,6 +239,7 @@ impl Upstream {
             signals: Signals::new(),
             next_id: AtomicU64::new(1),
             renewals: AtomicU64::new(0),
+            declined: Arc::new(Semaphore::new(own::MAX_DECLINED)),
         })
     }
 
@@ -356,7 +359,7 @@ impl Upstream {
             return;
         }
         let body = format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#);
-        self.tell(session, body.into_bytes());
+        self.tell(session, body.into_bytes(), None);
     }
 }
 

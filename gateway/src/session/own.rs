@@ -55,6 +55,7 @@ impl Own {
         let wanted = Level::number(level);
         if let Some(session) = self.standing()
             && self.told.load(Ordering::Acquire) == wanted
+            && self.ear.is_ready()
         {
             return Ok(session);
         }
@@ -69,12 +70,15 @@ impl Own {
                 self.told.store(0, Ordering::Release);
                 self.renewals.store(renewals, Ordering::Release);
                 if &*self.declared != NOTHING {
-                    self.ear.listen(&self.upstream, &session).await;
+                    self.ear.expect();
                 }
                 self.session.store(Some(Arc::clone(&session)));
                 session
             }
         };
+        if !self.ear.is_ready() {
+            self.ear.listen(&self.upstream, &session).await;
+        }
         if self.told.load(Ordering::Acquire) != wanted {
             if let Some(level) = level.filter(|_| self.logs.load(Ordering::Relaxed))
                 && let Err(error) = self.upstream.set_level(&session, level.name()).await

@@ -4,6 +4,7 @@ use super::conversation::{Asker, Events, call, event, eventually, gateway, is_an
 use super::harness::*;
 use super::sessions::{session, within};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 fn roots(id: &str) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "method": "roots/list" })
@@ -147,4 +148,24 @@ async fn a_stream_that_broke_is_opened_again_and_rubbish_on_it_changes_nothing()
     stream.send(event(&roots("q"))).await.unwrap();
     let asked = Events::of(response.await.unwrap()).next().await.unwrap();
     assert_eq!(asked["method"], "roots/list");
+}
+
+#[tokio::test]
+async fn m13_what_is_said_beside_a_call_does_not_keep_it_alive() {
+    let asker = Asker::with(true).await;
+    let limit = json!({ "calls": { "timeoutSeconds": 1 } });
+    let gateway = Setup::default().url("odoo", asker.fake.address, &limit).grant("client:agent", &["**"]).start().await;
+    let client = session(&gateway, "/v1/mcp", &json!({ "roots": {} })).await;
+    let response = start(&gateway, &client, &call("mine"));
+    let (_, stream) = asker.opened().await;
+    let (_seen, _frames) = asker.called().await;
+    let flood = tokio::spawn(async move {
+        let note = json!({ "jsonrpc": "2.0", "method": "notifications/nothing" });
+        let notes = format!("data: {note}\n\n").repeat(1000);
+        while stream.send(Ok(notes.clone().into())).await.is_ok() {}
+    });
+    let ended = tokio::time::timeout(Duration::from_secs(10), async { Answer::read(response.await.unwrap()).await });
+    let answer = ended.await.expect("the call has no end");
+    assert_eq!(answer.json()["result"]["structuredContent"]["code"], "outcome_unknown", "{answer:?}");
+    flood.abort();
 }

@@ -7,9 +7,12 @@ use http::Method;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// How long what nobody waits for may take.
 const LIMIT: Duration = Duration::from_secs(10);
+/// Answers of the gateway's own on their way to one upstream. A flood of questions is not answered with one of tasks.
+pub(super) const MAX_DECLINED: usize = 64;
 
 /// An answer to a request of an upstream.
 #[derive(Debug, Clone, Copy)]
@@ -49,22 +52,26 @@ impl Upstream {
         self.ask(session, id, post).await.map(drop)
     }
 
-    /// Answers a request of the upstream, in the session that it came in. Nobody waits for it.
+    /// Hands a client's answer to a request of the upstream on, in the session that it came in. Nobody waits for it.
     pub(crate) fn respond(self: &Arc<Self>, session: &Arc<Session>, id: &RawValue, said: Said<'_>) {
-        let mut message = RawWriter::object(256);
-        message.raw("jsonrpc", "\"2.0\"").raw("id", id.get());
-        match said {
-            Said::Result(result) => message.raw("result", result),
-            Said::Error(error) => message.raw("error", error),
-        };
-        self.tell(session, message.finish());
+        self.tell(session, answer(id, said), None);
+    }
+
+    /// Answers a request of the upstream that no client is asked. Where too many such answers are on their way already,
+    /// it gets none.
+    pub(crate) fn decline(self: &Arc<Self>, session: &Arc<Session>, id: &RawValue, said: Said<'_>) {
+        match Arc::clone(&self.declined).try_acquire_owned() {
+            Ok(permit) => self.tell(session, answer(id, said), Some(permit)),
+            Err(_) => tracing::debug!("an upstream asks faster than it takes answers"),
+        }
     }
 
     /// Sends a message that has no answer; nobody waits until it is sent.
-    pub(crate) fn tell(self: &Arc<Self>, session: &Arc<Session>, body: Vec<u8>) {
+    pub(super) fn tell(self: &Arc<Self>, session: &Arc<Session>, body: Vec<u8>, permit: Option<OwnedSemaphorePermit>) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (upstream, session) = (Arc::clone(self), Arc::clone(session));
         runtime.spawn(async move {
+            let _until_sent = permit;
             let post = Post { body, method: "response", name: None, along: &Along::default() };
             let sent = tokio::time::timeout(LIMIT, upstream.post(&session, post)).await;
             if let Err(error) = sent.unwrap_or(Err(UpstreamError::Timeout)) {
@@ -83,4 +90,14 @@ impl Upstream {
             let _ = tokio::time::timeout(LIMIT, ended).await;
         });
     }
+}
+
+fn answer(id: &RawValue, said: Said<'_>) -> Vec<u8> {
+    let mut message = RawWriter::object(256);
+    message.raw("jsonrpc", "\"2.0\"").raw("id", id.get());
+    match said {
+        Said::Result(result) => message.raw("result", result),
+        Said::Error(error) => message.raw("error", error),
+    };
+    message.finish()
 }

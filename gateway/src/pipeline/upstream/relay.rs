@@ -1,22 +1,25 @@
 //! One request through an upstream: the answer as one message or as events, in the caller's own ids.
 
+mod begin;
 mod talk;
+
+pub(crate) use begin::send;
 
 use super::answer::{self, Answer, Outcome};
 use super::asking;
 use super::input::Needed;
-use super::translate::{self, Declared, Logs, Outgoing};
+use super::translate::{self, Logs};
 use super::{Along, Post, Session, Upstream, UpstreamError};
-use crate::era::{Era, META_LEVEL};
+use crate::era::Era;
 use crate::error::{rpc_error, rpc_result};
 use crate::pipeline::action::Action;
 use crate::pipeline::carried::Carrier;
 use crate::pipeline::clean::Clean;
-use crate::raw::{RawObject, as_text};
+use crate::raw::RawObject;
 use crate::session::Live;
-use crate::session::level::Level;
 use crate::session::live;
 use crate::session::own::{Heard, Own};
+use begin::declared;
 use futures::future::BoxFuture;
 use http::StatusCode;
 use serde_json::value::RawValue;
@@ -99,100 +102,6 @@ enum Came {
 impl std::fmt::Debug for Relay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Relay").field("id", &self.id).field("done", &self.done).finish_non_exhaustive()
-    }
-}
-
-/// Progress, and answers of the client, may put off a timeout; this many times the timeout is the end of it.
-const HARD_FACTOR: u32 = 10;
-
-/// Sends a call, once, and waits for the head of its answer.
-///
-/// # Errors
-/// [`UpstreamError`]; `before_send()` says whether nothing was sent.
-pub(crate) async fn send(upstream: &Arc<Upstream>, call: &Call<'_>) -> Result<Relay, UpstreamError> {
-    let now = Instant::now();
-    let deadline = now + call.timeout;
-    let (session, own) = timeout_at(deadline, session(upstream, call)).await.map_err(|_| UpstreamError::Timeout)??;
-    let id = upstream.next_id();
-    let action = call.clean.action;
-    let written = Outgoing {
-        id,
-        action,
-        name: call.name,
-        params: call.params,
-        from: call.clean.era,
-        to: session.era(),
-        declared: declared(call.live, call.events),
-    }
-    .write();
-    let mut relay = Relay {
-        upstream: Arc::clone(upstream),
-        session: Arc::clone(&session),
-        heard: own.as_ref().map(|own| own.call(id)),
-        own,
-        id,
-        caller_id: call.id.to_owned(),
-        clean: call.clean.clone(),
-        token: written.token,
-        logs: logs(call),
-        timeout: call.timeout,
-        deadline,
-        hard_deadline: now + call.timeout * HARD_FACTOR,
-        sending: None,
-        answer: None,
-        talk: Talk::of(call, &session),
-        outbox: VecDeque::new(),
-        carrier: call.carrier.clone(),
-        question: None,
-        asks: false,
-        done: false,
-    };
-    match relay.first(written.body, call).await {
-        Ok(Some(answer)) => {
-            relay.answer = Some(answer);
-            Ok(relay)
-        }
-        Ok(None) => Ok(relay),
-        Err(UpstreamError::Timeout) => Err(UpstreamError::Timeout),
-        Err(error) => {
-            // Nothing is under way any more, so there is nothing to cancel.
-            relay.done = true;
-            if matches!(error, UpstreamError::SessionEnded) {
-                relay.forget();
-            }
-            Err(error)
-        }
-    }
-}
-
-/// The session of the upstream that the call goes to: the caller's own where it can be asked or wants certain logs.
-async fn session(upstream: &Arc<Upstream>, call: &Call<'_>) -> Result<(Arc<Session>, Option<Arc<Own>>), UpstreamError> {
-    let shared = upstream.session().await?;
-    match call.live.filter(|live| live.talks() && Upstream::has_sessions(&shared)) {
-        Some(live) => {
-            let own = live.own(upstream);
-            Ok((own.session(live.level()).await?, Some(own)))
-        }
-        None => Ok((shared, None)),
-    }
-}
-
-/// Who takes no events cannot be asked while it waits.
-fn declared(live: Option<&Arc<Live>>, events: bool) -> Declared<'_> {
-    live.map_or(Declared::NOTHING, |live| Declared {
-        capabilities: if events { live.capabilities.json() } else { Declared::NOTHING.capabilities },
-        level: live.level(),
-    })
-}
-
-fn logs(call: &Call<'_>) -> Logs {
-    match call.clean.era {
-        Era::Legacy => call.live.and_then(|live| live.level()).map_or(Logs::All, Logs::From),
-        Era::Stateless => {
-            let meta = call.params.get("_meta").and_then(|meta| RawObject::parse(meta.get()).ok());
-            let level = meta.and_then(|meta| meta.get(META_LEVEL)).and_then(as_text);
-            level.map_or(Logs::None, |level| Level::parse(&level).map_or(Logs::All, Logs::From))
-        }
     }
 }
 
@@ -295,7 +204,8 @@ impl Relay {
         let came = tokio::select! {
             biased;
             (asker, answer) = said => return Ok(Came::Said(asker, answer)),
-            data = heard => return Ok(Came::Data(data)),
+            // What is heard beside its stream must not keep a call alive whose time is over.
+            data = heard, if Instant::now() < deadline => return Ok(Came::Data(data)),
             came = timeout_at(deadline, upstream) => came,
         };
         match came {

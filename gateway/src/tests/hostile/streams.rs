@@ -131,3 +131,35 @@ async fn m13_of_two_answers_the_first_counts() {
     assert_eq!(answer["result"]["said"], "first", "{answer}");
     assert!(!answer.to_string().contains("second"));
 }
+
+#[tokio::test]
+async fn m13_a_flood_of_questions_is_not_answered_with_a_flood() {
+    let answers = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&answers);
+    let fake = Fake::start(move |seen: Seen| {
+        let counted = Arc::clone(&counted);
+        async move {
+            let message: Value = serde_json::from_str(&seen.text).unwrap_or_default();
+            match message["method"].as_str() {
+                Some("tools/call") => {
+                    let question = json!({ "jsonrpc": "2.0", "id": "q", "method": "roots/list" });
+                    let questions = Bytes::from(format!("data: {question}\n\n").repeat(500));
+                    let frames = every(Duration::from_millis(50), std::iter::repeat(questions));
+                    let mut response = Response::new(Body::from_stream(frames));
+                    response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+                    response
+                }
+                None if seen.method == http::Method::POST => {
+                    // It asks, and takes no answer.
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    std::future::pending().await
+                }
+                _ => legacy(&seen, &definitions(&["work"])),
+            }
+        }
+    })
+    .await;
+    assert_unknown(&call(&fake, 1_000_000).await);
+    let answers = answers.load(Ordering::SeqCst);
+    assert!((1..=64).contains(&answers), "{answers} answers at the same time");
+}

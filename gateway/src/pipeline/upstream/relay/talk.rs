@@ -77,7 +77,7 @@ impl Relay {
     /// A request of an upstream of the older era: it goes to the client whose call this is, or is answered here.
     pub(super) fn requested(&mut self, id: &RawValue, method: &str, params: Option<&RawValue>) {
         if method == "ping" {
-            return self.upstream.respond(&self.session, id, Said::Result("{}"));
+            return self.upstream.decline(&self.session, id, Said::Result("{}"));
         }
         // Only a session that declares what this client can do may ask it.
         let talk = self.talk.as_mut().filter(|_| self.own.is_some());
@@ -85,7 +85,7 @@ impl Relay {
             // There is one question at a time: a client that brings the answer is asked the next.
             let can = talk.is_some_and(|talk| talk.live.capabilities.allow(method, params));
             if !can || self.carrier.is_none() || self.question.is_some() {
-                return self.upstream.respond(&self.session, id, Said::Error(NOT_OFFERED));
+                return self.upstream.decline(&self.session, id, Said::Error(NOT_OFFERED));
             }
             let mut request = RawWriter::object(params.map_or(0, |params| params.get().len()) + 64);
             request.text("method", method);
@@ -98,7 +98,7 @@ impl Relay {
         }
         match talk.and_then(|talk| talk.asking.ask(method, params, Asker::Request(id.to_owned()))) {
             Some(message) => self.outbox.push_back(message),
-            None => self.upstream.respond(&self.session, id, Said::Error(NOT_OFFERED)),
+            None => self.upstream.decline(&self.session, id, Said::Error(NOT_OFFERED)),
         }
     }
 
