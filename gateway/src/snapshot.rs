@@ -12,6 +12,7 @@ use aperium_crds::connector::Protocol;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+mod hidden;
 mod instructions;
 mod kind;
 mod offers;

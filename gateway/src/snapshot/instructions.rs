@@ -1,7 +1,7 @@
 //! What a caller should know before it starts: how names are built, and what the connectors that it sees say of
 //! themselves. Pure; bounded, because clients put it in front of every conversation.
 
-use super::set::is_hostile_text;
+use super::hidden::hides_text;
 use super::{Entry, Snapshot, View};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -39,7 +39,7 @@ fn part(entry: &Entry) -> Option<String> {
     let config = &entry.config;
     // What an upstream says is third-party text, held to the same rule as its definitions.
     let own_words = entry.offers.about.instructions.as_deref();
-    let own_words = own_words.filter(|text| entry.registered() && !text.trim().is_empty() && !is_hostile_text(text));
+    let own_words = own_words.filter(|text| entry.registered() && !text.trim().is_empty() && !hides_text(text));
     let context = config.context.as_ref().map(|context| match context {
         Value::String(text) => text.clone(),
         other => other.to_string(),

@@ -1,6 +1,7 @@
 //! What one upstream offers of one kind, as it was sent → what is listed and may be asked for, under exposed names,
 //! ready to be sent.
 
+use super::hidden::{hides_text, is_hidden};
 use super::kind::Kind;
 use crate::catalog::ConnectorConfig;
 use crate::era::mirrored::Mirrored;
@@ -224,41 +225,17 @@ fn digest(named: &BTreeMap<String, &RawValue>) -> String {
 }
 
 fn printable(name: &str) -> String {
-    name.chars().filter(|c| !is_hostile(*c)).take(64).collect()
+    name.chars().filter(|c| !is_hidden(*c)).take(64).collect()
 }
 
 /// Whether any text of the definition, keys included, carries characters that hide or reorder what a reader sees.
 fn hostile(value: &Value) -> bool {
     match value {
-        Value::String(text) => is_hostile_text(text),
+        Value::String(text) => hides_text(text),
         Value::Array(items) => items.iter().any(hostile),
-        Value::Object(fields) => fields.iter().any(|(name, value)| is_hostile_text(name) || hostile(value)),
+        Value::Object(fields) => fields.iter().any(|(name, value)| hides_text(name) || hostile(value)),
         _ => false,
     }
-}
-
-/// Whether a text carries such characters.
-pub(super) fn is_hostile_text(text: &str) -> bool {
-    !text.is_ascii() && text.chars().any(is_hostile)
-        || text.bytes().any(|b| b.is_ascii_control() && is_hostile(b.into()))
-}
-
-/// Control, tag and bidirectional-override characters, and those that take no room and join nothing: each hides text
-/// from a reader that a model sees. Line ends and tabs are ordinary in descriptions; joiners belong to scripts and emoji.
-fn is_hostile(c: char) -> bool {
-    (c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
-        || matches!(
-            c,
-            '\u{61c}'
-                | '\u{200b}'
-                | '\u{200e}'
-                | '\u{200f}'
-                | '\u{202a}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
 }
 
 #[cfg(test)]
