@@ -102,7 +102,9 @@ impl Upstream {
         let mut cursor: Option<String> = None;
         for _ in 0..MAX_PAGES {
             let page = self.page(session, kind, cursor.as_deref()).await?;
+            // Cursors are kept until the list ends, so they count as well.
             bytes += page.items.iter().map(|item| item.get().len()).sum::<usize>();
+            bytes += page.next.as_ref().map_or(0, String::len);
             all.extend(page.items);
             good_for = shorter(good_for, page.good_for);
             if all.len() > limits.max_tools {

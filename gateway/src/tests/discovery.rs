@@ -130,6 +130,12 @@ async fn m8_lists_without_end_are_given_up() {
     })
     .await;
     assert!(matches!(health(&huge).await, Health::Unavailable { reason: "AnswerTooLarge", .. }));
+    let cursors = pages(|cursor| {
+        let at: usize = cursor.map_or(0, |cursor| cursor.trim_start_matches('x').parse().unwrap());
+        json!({ "tools": [], "nextCursor": format!("{}{}", "x".repeat(40_000), at + 1) })
+    })
+    .await;
+    assert!(matches!(health(&cursors).await, Health::Unavailable { reason: "AnswerTooLarge", .. }));
 }
 
 #[tokio::test]

@@ -334,6 +334,9 @@ async fn a_session_follows_only_what_it_may_read_and_without_a_session_nobody_fo
     assert_eq!(denied["code"], unknown["code"]);
     assert!(denied["code"].is_i64(), "{denied}");
     assert_eq!(say(&gateway, &session, "resources/subscribe", &json!({})).await["code"], -32602);
+    let long = json!({ "uri": format!("odoo-test://a/{}", "x".repeat(8 * 1024)) });
+    let long = say(&gateway, &session, "resources/subscribe", &long).await;
+    assert!(long["message"].as_str().unwrap().contains("at most 8192 bytes"), "{long}");
     let alone = gateway.rpc("/v1/mcp", "resources/subscribe", &json!({ "uri": "odoo-test://a" })).await;
     assert!(alone["error"]["message"].as_str().unwrap().contains("initialize first"), "{alone}");
     let fake = Fake::start(|seen: Seen| async move {

@@ -271,7 +271,8 @@ fn end(
         None => record.end(outcome, None),
         Some(id) => {
             let patience = relay.patience();
-            parked.keep(id, KeptCall { relay, record }, patience);
+            let identity = Arc::clone(record.permit.identity());
+            parked.keep(id, identity.key(), KeptCall { relay, record }, patience);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! then each change that concerns the caller.
 
 use super::session::{KEEP_ALIVE, KEEP_ALIVE_COMMENT, event_stream};
+use super::subscribe::MAX_URI;
 use super::{Context, Incoming, accepts};
 use crate::changes::notice::{List, UPDATED};
 use crate::changes::watch::{Change, Place, Watch};
@@ -78,6 +79,10 @@ impl Filter {
         };
         if resources.len() > MAX_RESOURCES {
             return Err(invalid("`resourceSubscriptions` may name at most 1000 resources"));
+        }
+        if resources.iter().any(|uri| uri.len() > MAX_URI) {
+            let message = format!("a URI of `resourceSubscriptions` may hold at most {MAX_URI} bytes");
+            return Err(Failure::InvalidParams(message));
         }
         Ok(Self { lists, resources })
     }
@@ -160,6 +165,7 @@ fn written(method: &str, params: Option<RawWriter>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn read(params: &str) -> Result<Filter, String> {
         Filter::read(Some(&RawObject::parse(params).unwrap())).map_err(|failure| failure.to_string())
@@ -182,8 +188,10 @@ mod tests {
             assert!(read(bad).is_err(), "{bad}");
         }
         let many: Vec<String> = (0..=MAX_RESOURCES).map(|n| format!("a://{n}")).collect();
-        let many = serde_json::json!({ "notifications": { "resourceSubscriptions": many } });
+        let many = json!({ "notifications": { "resourceSubscriptions": many } });
         assert!(read(&many.to_string()).unwrap_err().contains("1000"));
+        let long = |length| json!({ "notifications": { "resourceSubscriptions": ["a".repeat(length)] } }).to_string();
+        assert!(read(&long(MAX_URI)).is_ok() && read(&long(MAX_URI + 1)).unwrap_err().contains("8192 bytes"));
     }
 
     #[test]

@@ -13,6 +13,9 @@ use http::StatusCode;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+/// The longest URI that is remembered, whoever names it.
+pub(super) const MAX_URI: usize = 8 * 1024;
+
 /// Follows a resource that the caller may read.
 pub(super) fn subscribe(
     context: &Context,
@@ -44,6 +47,9 @@ pub(super) fn unsubscribe(message: Incoming<'_>, params: Option<&RawObject<'_>>)
 fn read<'a>(message: Incoming<'a>, params: Option<&RawObject<'a>>) -> Result<(&'a Arc<Live>, Cow<'a, str>), Failure> {
     let uri = params.and_then(|params| params.text("uri"));
     let uri = uri.ok_or_else(|| Failure::InvalidParams("`uri` must be a string".to_owned()))?;
+    if uri.len() > MAX_URI {
+        return Err(Failure::InvalidParams(format!("`uri` may hold at most {MAX_URI} bytes")));
+    }
     // Without a session there is no stream that could tell.
     let session = message.session.ok_or(Failure::InvalidRequest("a subscription needs a session: initialize first"))?;
     Ok((session, uri))
