@@ -24,7 +24,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -91,6 +91,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         events: events.clone(),
         registrations: Registrations::new(numbers, events.clone(), &config.own.namespace),
         writer,
+        changing: Mutex::default(),
         stopping: shutdown.clone(),
         reviewer,
         spans,

@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use axum::response::Response;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Shared by all listeners.
@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) registrations: Arc<Registrations>,
     /// Where Connectors and Grants are changed.
     pub(crate) writer: Writer,
+    /// Held from the check of a change until it is served: the next one is checked against what it has made.
+    pub(crate) changing: Mutex<()>,
     /// Cancelled when the gateway stops: answers without an end end then.
     pub(crate) stopping: CancellationToken,
     /// Asks the API server about ServiceAccount tokens; none without a cluster.

@@ -2,13 +2,19 @@
 
 use jiff::Timestamp;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Between the beginnings of two questions of which a caller wants the second.
+const REST: Duration = Duration::from_millis(250);
 
 /// How often a poller has asked, and when it last had its answer.
 #[derive(Debug, Clone, Copy, Default)]
 struct Beat {
     started: u64,
     finished: u64,
+    began: Option<Instant>,
     at: Option<Timestamp>,
 }
 
@@ -24,7 +30,10 @@ impl Pulse {
 
     /// A question is sent.
     pub(crate) fn started(&self) {
-        self.0.send_modify(|beat| beat.started += 1);
+        self.0.send_modify(|beat| {
+            beat.started += 1;
+            beat.began = Some(Instant::now());
+        });
     }
 
     /// It was answered, or not in time; and whatever was new has been told.
@@ -38,6 +47,15 @@ impl Pulse {
     /// When the last question ended.
     pub(crate) fn last(&self) -> Option<Timestamp> {
         self.0.borrow().at
+    }
+
+    /// Waits until the last question began a while ago: a caller who wants the next one again and again must not become
+    /// a flood at the upstream.
+    pub(crate) async fn rested(&self) {
+        let began = self.0.borrow().began;
+        if let Some(began) = began {
+            tokio::time::sleep_until(began + REST).await;
+        }
     }
 
     /// The number of the next question: one that is under way may have begun too early to know.
@@ -54,7 +72,6 @@ impl Pulse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[tokio::test]
     async fn whoever_waits_gets_the_answer_to_a_question_that_began_afterwards() {

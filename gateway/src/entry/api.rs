@@ -10,7 +10,7 @@ use crate::state::State as Gateway;
 use aperium_platform::body::{self, BodyError};
 use aperium_platform::json;
 use axum::Router;
-use axum::extract::{FromRequest, FromRequestParts, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -150,6 +150,19 @@ impl FromRequestParts<Arc<Gateway>> for Admin {
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, ApiFailure> {
         let asker = Asker::from_request_parts(parts, gateway).await?;
         if asker.view.is_admin() { Ok(Self(asker)) } else { Err(Failure::NotAdmin.into()) }
+    }
+}
+
+/// The last segment of the path. What is no text names nothing.
+#[derive(Debug)]
+pub(crate) struct Named(pub(crate) String);
+
+impl FromRequestParts<Arc<Gateway>> for Named {
+    type Rejection = ApiFailure;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, ApiFailure> {
+        let name = Path::<String>::from_request_parts(parts, gateway).await;
+        name.map(|Path(name)| Self(name)).map_err(|_| Failure::NotFound.into())
     }
 }
 

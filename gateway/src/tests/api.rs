@@ -104,6 +104,21 @@ async fn refresh_asks_the_upstream_at_once_and_answers_with_what_it_says() {
 }
 
 #[tokio::test]
+async fn whoever_refreshes_again_and_again_makes_no_flood() {
+    let fake = Fake::stateless(&["search_a"]).await;
+    let slow = json!({ "discovery": { "periodSeconds": 600, "timeoutSeconds": 1 } });
+    let gateway = Setup::default().url("odoo", fake.address, &slow).grant("client:agent", &["odoo/**"]).start().await;
+    let again = async {
+        loop {
+            assert_eq!(gateway.send(post("/api/connectors/odoo/refresh", "")).await.status, 200);
+        }
+    };
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), again).await;
+    let polls = fake.count("tools/list");
+    assert!((2..=6).contains(&polls), "{polls} polls in a second");
+}
+
+#[tokio::test]
 async fn explain_says_who_may_do_what_and_by_which_grant() {
     let fake = Fake::stateless(&TOOLS).await;
     let gateway = gateway(&fake).await;
@@ -187,4 +202,15 @@ async fn an_error_of_the_api_is_json_with_the_request_id() {
     assert_eq!((answer.status, &answer.headers["allow"]), (405, &"GET,HEAD".parse().unwrap()));
     assert_eq!(answer.json()["error"], "method not allowed");
     assert_eq!(gateway.send(ask("GET", "/api/nothing")).await.status, 404);
+    let admin = Setup { loopback: true, ..Setup::default() }.start().await;
+    for (method, path) in
+        [("GET", "/api/connectors/%FF"), ("POST", "/api/connectors/%FF/refresh"), ("DELETE", "/api/grants/%FF")]
+    {
+        let mut request = ask(method, path);
+        request.headers_mut().remove("authorization");
+        request.headers_mut().insert("host", "localhost:8080".parse().unwrap());
+        request.headers_mut().insert("x-request-id", "r-2".parse().unwrap());
+        let answer = admin.send(request).await;
+        assert_eq!((answer.status, &answer.json()["request_id"]), (404, &json!("r-2")), "{path}");
+    }
 }

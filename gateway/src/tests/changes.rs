@@ -111,3 +111,28 @@ async fn grants_are_changed_but_nobody_locks_themselves_out_and_hand_written_fil
     *other.method_mut() = http::Method::PUT;
     assert_eq!(gateway.send(other).await.status, 403);
 }
+
+#[tokio::test]
+async fn two_changes_at_once_do_not_lock_out_together_whom_neither_locks_out_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = gateway(folder.path()).await;
+    let spec = json!({ "subjects": ["client:agent"], "role": "admin" });
+    let mut versions = Vec::new();
+    for name in ["one", "two"] {
+        let made = send(&gateway, "PUT", &format!("/api/grants/{name}"), &json!({ "spec": spec })).await;
+        versions.push(made.json()["version"].as_str().unwrap().to_owned());
+    }
+    std::fs::remove_file(folder.path().join("admins.yaml")).unwrap();
+    let user = json!({ "subjects": ["client:other"] });
+    assert_eq!(send(&gateway, "PUT", "/api/grants/other", &json!({ "spec": user })).await.status, 201);
+    let paths =
+        [format!("/api/grants/one?version={}", versions[0]), format!("/api/grants/two?version={}", versions[1])];
+    let deleted = paths.map(|path| {
+        let mut request = post(&path, "");
+        *request.method_mut() = http::Method::DELETE;
+        gateway.send(request)
+    });
+    let statuses: Vec<u16> = futures::future::join_all(deleted).await.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses, [204, 422]);
+    assert_eq!(send(&gateway, "GET", "/api/grants", &Value::Null).await.status, 200, "somebody is admin still");
+}

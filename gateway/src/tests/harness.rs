@@ -37,7 +37,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -196,6 +196,7 @@ impl Setup {
             events: events.clone(),
             registrations: Registrations::new(Numbers::in_memory(), events.clone(), "aperium-system"),
             writer: self.writer,
+            changing: Mutex::default(),
             stopping: stop.clone(),
             reviewer: self.reviewer.map(Reviewer::new),
             spans,

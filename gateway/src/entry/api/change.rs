@@ -3,6 +3,7 @@
 use super::{Answer, Asker, ok};
 use crate::catalog::ResourceKey;
 use crate::error::{self, Failure};
+use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::writer::check::check;
 use crate::writer::{Change, Kind, Object, WriteError, Writer};
@@ -11,6 +12,7 @@ use axum::body::Body;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
@@ -88,13 +90,16 @@ fn object(kind: Kind, manifest: &Value) -> Result<Object, Faults> {
     })
 }
 
+/// One change after the other: two that are fine alone could together lock everybody out.
 async fn make(gateway: &State, asker: &Asker, change: &Change) -> Result<Option<String>, Failure> {
+    let _one = gateway.changing.lock().await;
+    let snapshot = still_admin(gateway, asker)?;
     let caller = &asker.view.identity().caller;
     let namespace = gateway.access.load().namespace().to_owned();
     if matches!(gateway.writer, Writer::Folder(_) | Writer::Document(_)) && change.key.namespace != namespace {
         return Err(Failure::Invalid(format!("there is one namespace here: {namespace}")));
     }
-    check(&asker.snapshot.catalog, change, caller, &namespace).map_err(Failure::Invalid)?;
+    check(&snapshot.catalog, change, caller, &namespace).map_err(Failure::Invalid)?;
     let (kind, resource, by) = (change.kind.as_str(), change.key.to_string(), caller.principal.to_string());
     match gateway.writer.write(change).await {
         Ok(version) => {
@@ -108,6 +113,16 @@ async fn make(gateway: &State, asker: &Asker, change: &Change) -> Result<Option<
             Err(failure(kind, &change.key.name, error))
         }
     }
+}
+
+/// What is served now, for a caller who has had to wait.
+///
+/// # Errors
+/// [`Failure::NoRole`], [`Failure::NotAdmin`]: somebody has taken the role away meanwhile.
+pub(super) fn still_admin(gateway: &State, asker: &Asker) -> Result<Arc<Snapshot>, Failure> {
+    let snapshot = gateway.snapshot.load_full();
+    let view = snapshot.view(asker.view.identity()).map_err(|_| Failure::NoRole)?;
+    if view.is_admin() { Ok(snapshot) } else { Err(Failure::NotAdmin) }
 }
 
 fn failure(kind: &str, name: &str, error: WriteError) -> Failure {

@@ -3,7 +3,7 @@
 //! Shown for every source, always without secrets. Saved where the document itself is the source; everywhere else the
 //! resources are, and they are changed one by one.
 
-use super::{Admin, ApiFailure, Body, Error, ok};
+use super::{Admin, ApiFailure, Body, Error, change, ok};
 use crate::catalog::Catalog;
 use crate::document::{DocumentError, Finding, Reading, Severity, Source, export, store};
 use crate::error::{Failure, json};
@@ -137,7 +137,9 @@ async fn save(
         );
         return Err(Failure::Conflict(message).into());
     };
-    let agree = |reading: &Reading| still_admin(&asker.view, reading);
+    let _one = gateway.changing.lock().await;
+    change::still_admin(&gateway, &asker)?;
+    let agree = |reading: &Reading| stays_admin(&asker.view, reading);
     match document.replace(&wanted.config, &wanted.hash, agree) {
         Ok(new_hash) => {
             served(&gateway, &document.current().reading).await;
@@ -173,7 +175,7 @@ impl From<DocumentError> for NotTaken {
 }
 
 /// Nobody locks themselves out.
-fn still_admin(view: &View, reading: &Reading) -> Result<(), NotTaken> {
+fn stays_admin(view: &View, reading: &Reading) -> Result<(), NotTaken> {
     let caller = &view.identity().caller;
     if caller.principal == Principal::Loopback {
         return Ok(());

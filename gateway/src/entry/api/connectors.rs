@@ -2,7 +2,7 @@
 //! what of it the caller may use. `PUT` and `DELETE /api/connectors/<id>`: for admins, what there shall be.
 
 use super::change::{self, Unwanted, Wanted, Written};
-use super::{Admin, Answer, ApiFailure, Asker, Body, Error, Query, ok};
+use super::{Admin, Answer, ApiFailure, Asker, Body, Error, Named, Query, ok};
 use crate::catalog::ResourceKey;
 use crate::discovery::Event;
 use crate::error::Failure;
@@ -12,7 +12,7 @@ use crate::state::State;
 use crate::writer::Kind;
 use aperium_core::id::{ConnectorId, ConnectorName};
 use aperium_core::name::effective_id;
-use axum::extract::{Path, State as Given};
+use axum::extract::State as Given;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +53,7 @@ async fn list(Asker { snapshot, view }: Asker) -> Answer {
     params(("id" = String, Path, description = "The connector's id")),
     responses((status = 200, body = Connector), (status = "4XX", body = Error), (status = "5XX", body = Error))
 )]
-async fn one(Path(id): Path<String>, Asker { snapshot, view }: Asker) -> Answer {
+async fn one(Named(id): Named, Asker { snapshot, view }: Asker) -> Answer {
     let position = position(&snapshot, &id)?;
     show(&snapshot, &view, position)
 }
@@ -68,11 +68,12 @@ const GRACE: Duration = Duration::from_secs(2);
     params(("id" = String, Path, description = "The connector's id")),
     responses((status = 200, body = Connector), (status = "4XX", body = Error), (status = "5XX", body = Error))
 )]
-async fn refresh(Given(gateway): Given<Arc<State>>, Path(id): Path<String>, Asker { snapshot, view }: Asker) -> Answer {
+async fn refresh(Given(gateway): Given<Arc<State>>, Named(id): Named, Asker { snapshot, view }: Asker) -> Answer {
     let position = position(&snapshot, &id)?;
     let entry = snapshot.at(position).filter(|entry| view.is_admin() || view.concerns(position, entry));
     let entry = entry.ok_or(Failure::NotFound)?;
     if entry.polled() {
+        entry.pulse.rested().await;
         let next = entry.pulse.next();
         let _ = gateway.events.send(Event::Wake(entry.config.key.clone())).await;
         // An upstream that does not answer in time is what the answer says.
@@ -101,7 +102,7 @@ fn show(snapshot: &Snapshot, view: &View, position: usize) -> Answer {
 )]
 async fn save(
     Given(gateway): Given<Arc<State>>,
-    Path(id): Path<String>,
+    Named(id): Named,
     Admin(asker): Admin,
     Body(mut wanted): Body<Wanted>,
 ) -> Answer {
@@ -130,7 +131,7 @@ async fn save(
 )]
 async fn delete(
     Given(gateway): Given<Arc<State>>,
-    Path(id): Path<String>,
+    Named(id): Named,
     Admin(asker): Admin,
     Query(unwanted): Query<Unwanted>,
 ) -> Answer {

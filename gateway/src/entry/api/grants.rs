@@ -1,13 +1,13 @@
 //! `GET /api/grants`, `PUT` and `DELETE /api/grants/<name>`: for admins, who may use what.
 
 use super::change::{self, Unwanted, Wanted, Written};
-use super::{Admin, Answer, Body, Error, Query, ok};
+use super::{Admin, Answer, Body, Error, Named, Query, ok};
 use crate::catalog::ResourceKey;
 use crate::error::Failure;
 use crate::state::State;
 use crate::writer::Kind;
 use aperium_crds::Grant;
-use axum::extract::{Path, State as Given};
+use axum::extract::State as Given;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ async fn list(Admin(asker): Admin) -> Answer {
 )]
 async fn save(
     Given(gateway): Given<Arc<State>>,
-    Path(name): Path<String>,
+    Named(name): Named,
     Admin(asker): Admin,
     Body(wanted): Body<Wanted>,
 ) -> Answer {
@@ -88,7 +88,7 @@ async fn save(
 )]
 async fn delete(
     Given(gateway): Given<Arc<State>>,
-    Path(name): Path<String>,
+    Named(name): Named,
     Admin(asker): Admin,
     Query(unwanted): Query<Unwanted>,
 ) -> Answer {
