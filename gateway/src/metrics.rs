@@ -22,6 +22,15 @@ pub(crate) struct Request {
     outcome: &'static str,
 }
 
+/// A request by the names of OpenTelemetry ("Semantic conventions for Model Context Protocol", server metrics).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Operation {
+    /// A closed set: see [`method_class`].
+    mcp_method_name: &'static str,
+    /// The outcome, where it is none that was asked for.
+    error_type: Option<&'static str>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByConnector {
     connector: String,
@@ -64,6 +73,19 @@ impl MetricConstructor<Histogram> for CallBuckets {
     }
 }
 
+#[derive(Debug, Clone, Copy)]
+struct OperationBuckets;
+
+impl MetricConstructor<Histogram> for OperationBuckets {
+    fn new_metric(&self) -> Histogram {
+        // Those of the convention.
+        Histogram::new([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0])
+    }
+}
+
+/// The classes and outcomes of proxied requests so far, for the same reason.
+type Proxies = Arc<Mutex<BTreeSet<(&'static str, &'static str)>>>;
+
 /// The reasons that any exchange has failed for so far: what a connector's series may be labelled with.
 type Reasons = Arc<Mutex<BTreeSet<&'static str>>>;
 
@@ -72,8 +94,10 @@ type Reasons = Arc<Mutex<BTreeSet<&'static str>>>;
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<Request, Counter>,
+    operations: Family<Operation, Histogram, OperationBuckets>,
     calls: Family<ByConnector, Histogram, CallBuckets>,
     proxied: Family<Proxied, Counter>,
+    proxies: Proxies,
     proxy_duration: Family<ByConnector, Histogram, CallBuckets>,
     failures: Family<Failed, Counter>,
     reasons: Reasons,
@@ -93,6 +117,7 @@ pub(crate) struct Meter {
     reasons: Reasons,
     redefined: Family<Redefined, Counter>,
     proxied: Family<Proxied, Counter>,
+    proxies: Proxies,
     proxy_duration: Family<ByConnector, Histogram, CallBuckets>,
     calls: Histogram,
     discovery_ok: Gauge,
@@ -121,7 +146,13 @@ impl Meter {
     pub(crate) fn proxied(&self, status: Option<StatusCode>, outcome: &'static str, took: Duration) {
         let (connector, status) = (String::from(&*self.id), status.map_or("none", status_class));
         self.proxy_duration.get_or_create(&ByConnector { connector: connector.clone() }).observe(took.as_secs_f64());
-        self.proxied.get_or_create(&Proxied { connector, status, outcome }).inc();
+        let label = Proxied { connector, status, outcome };
+        if let Some(counter) = self.proxied.get(&label) {
+            counter.inc();
+        } else {
+            self.proxies.lock().unwrap_or_else(PoisonError::into_inner).insert((status, outcome));
+            self.proxied.get_or_create(&label).inc();
+        }
     }
 
     /// A poll has succeeded with this many tools, or failed.
@@ -134,11 +165,19 @@ impl Meter {
 impl Metrics {
     /// Registers all of them.
     pub(crate) fn new() -> Self {
-        let mut registry = Registry::with_prefix("aperium_gateway");
+        let mut all = Registry::default();
+        let operations = Family::new_with_constructor(OperationBuckets);
+        all.register_with_unit(
+            "mcp_server_operation_duration",
+            "MCP requests from their message to the last byte of the answer",
+            Unit::Seconds,
+            operations.clone(),
+        );
+        let registry = all.sub_registry_with_prefix("aperium_gateway");
         let requests = Family::default();
         let calls = Family::new_with_constructor(CallBuckets);
         let (failures, redefined, refusals) = (Family::default(), Family::default(), Refusals::default());
-        refusals.register(&mut registry);
+        refusals.register(registry);
         registry.register("upstream_failures", "Exchanges with an upstream that came to nothing", failures.clone());
         registry.register(
             "definitions_changed",
@@ -175,10 +214,12 @@ impl Metrics {
         );
         registry.register("subscriptions", "Streams of changes that clients listen to", subscriptions.clone());
         Self {
-            registry,
+            registry: all,
             requests,
+            operations,
             calls,
             proxied,
+            proxies: Proxies::default(),
             proxy_duration,
             failures,
             reasons: Reasons::default(),
@@ -206,6 +247,14 @@ impl Metrics {
         self.requests.get_or_create(&Request { method, outcome }).inc();
     }
 
+    /// A message was answered that began so long ago.
+    pub(crate) fn operation(&self, method: &'static str, outcome: &'static str, took: Duration) {
+        self.request(method, outcome);
+        let error_type = Some(outcome).filter(|outcome| !matches!(*outcome, "ok" | "input_required"));
+        let label = Operation { mcp_method_name: method, error_type };
+        self.operations.get_or_create(&label).observe(took.as_secs_f64());
+    }
+
     /// As many streams of changes are listened to.
     pub(crate) fn subscriptions(&self, open: usize) {
         self.subscriptions.set(i64::try_from(open).unwrap_or(i64::MAX));
@@ -225,6 +274,7 @@ impl Metrics {
             reasons: Arc::clone(&self.reasons),
             redefined: self.redefined.clone(),
             proxied: self.proxied.clone(),
+            proxies: Arc::clone(&self.proxies),
             proxy_duration: self.proxy_duration.clone(),
             calls: self.calls.get_or_create(&label).clone(),
             discovery_ok: self.discovery_ok.get_or_create(&label).clone(),
@@ -241,6 +291,9 @@ impl Metrics {
         self.tools.remove(&label);
         for reason in self.reasons.lock().unwrap_or_else(PoisonError::into_inner).iter().copied() {
             self.failures.remove(&Failed { connector: id.to_owned(), reason });
+        }
+        for (status, outcome) in self.proxies.lock().unwrap_or_else(PoisonError::into_inner).iter().copied() {
+            self.proxied.remove(&Proxied { connector: id.to_owned(), status, outcome });
         }
         for kind in Kind::ALL {
             self.redefined.remove(&Redefined { connector: id.to_owned(), kind: kind.noun() });
@@ -305,8 +358,27 @@ mod tests {
         meter.polled(Some(3));
         meter.failed("Timeout");
         meter.redefined("tool", 1);
+        meter.proxied(Some(StatusCode::OK), "ok", Duration::ZERO);
+        meter.proxied(None, "cancelled", Duration::ZERO);
         assert!(text(&metrics).contains("aperium_gateway_tools{connector=\"odoo\"} 3"));
         metrics.forget("odoo");
-        assert!(!text(&metrics).contains("odoo"));
+        assert!(!text(&metrics).contains("odoo"), "{}", text(&metrics));
+    }
+
+    #[test]
+    fn operations_have_the_names_of_the_convention() {
+        let metrics = Metrics::new();
+        metrics.operation("tools/list", "ok", Duration::from_millis(15));
+        metrics.operation("tools/call", "tool_error", Duration::from_secs(3));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &metrics.registry).unwrap();
+        for line in [
+            "mcp_server_operation_duration_seconds_count{mcp_method_name=\"tools/list\",error_type=\"\"} 1",
+            "le=\"0.02\"",
+            "mcp_server_operation_duration_seconds_sum{mcp_method_name=\"tools/call\",error_type=\"tool_error\"} 3.0",
+            "aperium_gateway_requests_total{method=\"tools/call\",outcome=\"tool_error\"} 1",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
     }
 }

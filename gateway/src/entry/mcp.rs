@@ -17,7 +17,7 @@ use axum::response::Response;
 use http::{HeaderMap, header};
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 mod call;
 pub(crate) mod envelope;
@@ -182,18 +182,19 @@ struct Incoming<'a> {
 }
 
 async fn dispatch(gateway: &Gateway, context: &Context, message: Incoming<'_>) -> Response {
+    let began = Instant::now();
     let params = message.params.map(|params| RawObject::parse(params.get())).transpose();
     let class = method_class(message.method);
     trail::asked_for(class);
     let (params, era) = match params {
         Ok(params) => match era::decide(message.headers, message.method, params.as_ref()) {
             Ok(era) => (params, era),
-            Err(failure) => return refuse(gateway, class, message.id, &failure, Era::Stateless),
+            Err(failure) => return refuse(gateway, (class, began), message.id, &failure, Era::Stateless),
         },
         Err(_) => {
             return refuse(
                 gateway,
-                class,
+                (class, began),
                 message.id,
                 &Failure::InvalidRequest("`params` must be an object"),
                 Era::Legacy,
@@ -217,7 +218,7 @@ async fn dispatch(gateway: &Gateway, context: &Context, message: Incoming<'_>) -
     };
     let session = match session {
         Ok(session) => session,
-        Err(failure) => return refuse(gateway, class, message.id, &failure, era),
+        Err(failure) => return refuse(gateway, (class, began), message.id, &failure, era),
     };
     let message = Incoming { session: session.as_ref(), ..message };
     let answered = match (message.method, era) {
@@ -238,16 +239,22 @@ async fn dispatch(gateway: &Gateway, context: &Context, message: Incoming<'_>) -
         Ok(response) => {
             // Calls count themselves: what became of them is known when their last byte is sent.
             if Action::of(message.method).is_none() {
-                gateway.metrics.request(class, "ok");
+                gateway.metrics.operation(class, "ok", began.elapsed());
             }
             response
         }
-        Err(failure) => refuse(gateway, class, message.id, &failure, era),
+        Err(failure) => refuse(gateway, (class, began), message.id, &failure, era),
     }
 }
 
-fn refuse(gateway: &Gateway, class: &'static str, id: &RawValue, failure: &Failure, era: Era) -> Response {
-    gateway.metrics.request(class, failure.outcome());
+fn refuse(
+    gateway: &Gateway,
+    (class, began): (&'static str, Instant),
+    id: &RawValue,
+    failure: &Failure,
+    era: Era,
+) -> Response {
+    gateway.metrics.operation(class, failure.outcome(), began.elapsed());
     failure.respond(Some(id), era == Era::Stateless)
 }
 

@@ -445,7 +445,7 @@ impl Record {
         }
         let took = self.started.elapsed();
         let method = self.permit.action().method();
-        self.metrics.request(method, outcome);
+        self.metrics.operation(method, outcome, took);
         self.permit.connector().meter.called(took);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let (connector, request_id) = (self.connector(), &*self.request_id);
