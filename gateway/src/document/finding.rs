@@ -1,6 +1,5 @@
 //! What is wrong with a document, in the words of the seeds: severity, message, where.
 
-use super::hujson::line_of;
 use serde::Serialize;
 use std::fmt;
 
@@ -58,19 +57,30 @@ impl fmt::Display for Finding {
 /// All findings of one text, in the order in which they were made.
 pub(crate) struct Findings<'t> {
     text: &'t str,
+    /// Where its lines begin; empty until the first finding wants to know.
+    lines: Vec<usize>,
     all: Vec<Finding>,
 }
 
 impl<'t> Findings<'t> {
     /// None yet.
     pub(crate) fn of(text: &'t str) -> Self {
-        Self { text, all: Vec::new() }
+        Self { text, lines: Vec::new(), all: Vec::new() }
     }
 
     /// Adds one about the byte at which something stands.
     pub(crate) fn add(&mut self, severity: Severity, at: usize, path: &Path, message: impl Into<String>) {
-        let line = line_of(self.text, at);
+        let line = self.line_of(at);
         self.all.push(Finding { severity, message: message.into(), path: path.0.clone(), line });
+    }
+
+    /// Line (from 1) of a byte of the text. There may be as many findings as lines, so they are not counted each time.
+    fn line_of(&mut self, at: usize) -> usize {
+        if self.lines.is_empty() {
+            let ends = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+            self.lines = std::iter::once(0).chain(ends.map(|(end, _)| end + 1)).collect();
+        }
+        self.lines.partition_point(|start| *start <= at)
     }
 
     /// Adds one about the document as a whole.

@@ -71,7 +71,7 @@ struct Place {
 
 /// All secrets of a document, or everything that a `"***"` may stand for.
 fn places(tree: &Node, all: bool) -> BTreeMap<Place, &Node> {
-    let mut found = Found { places: BTreeMap::new(), all };
+    let mut found = Found { places: BTreeMap::new(), seen: BTreeMap::new(), all };
     let root = Path::default();
     for member in tree.members().unwrap_or_default() {
         let path = root.key(&member.key);
@@ -88,15 +88,16 @@ fn places(tree: &Node, all: bool) -> BTreeMap<Place, &Node> {
 
 struct Found<'n> {
     places: BTreeMap<Place, &'n Node>,
+    /// How many places have the same path.
+    seen: BTreeMap<Path, usize>,
     all: bool,
 }
 
 impl<'n> Found<'n> {
     fn add(&mut self, node: &'n Node, path: &Path, server: Option<&str>) {
-        let mut place = Place { path: path.clone(), occurrence: 0, server: server.map(str::to_owned) };
-        while self.places.contains_key(&place) {
-            place.occurrence += 1;
-        }
+        let seen = self.seen.entry(path.clone()).or_default();
+        let place = Place { path: path.clone(), occurrence: *seen, server: server.map(str::to_owned) };
+        *seen += 1;
         self.places.insert(place, node);
     }
 
@@ -232,6 +233,17 @@ mod tests {
         assert!(!masked.contains("hunter"), "{masked}");
         assert!(masked.contains("// kept") && masked.contains("\"bob\"") && masked.contains("\"n\": 1"), "{masked}");
         assert_eq!(restored(&masked, TEXT).unwrap(), TEXT);
+    }
+
+    #[test]
+    fn a_key_that_comes_again_and_again_takes_no_time() {
+        let text = format!("{{\"typo\": {{{}}}}}", "\"k\": \"v\",\n".repeat(50_000));
+        let started = std::time::Instant::now();
+        let masked = mask(&text, &parse(&text).unwrap());
+        assert_eq!(restored(&masked, &text).unwrap(), text);
+        let found = crate::document::read_file(&text, &crate::document::Macros::default(), None).findings;
+        assert!(found.iter().any(|finding| finding.line == 50_000), "{}", found.len());
+        assert!(started.elapsed() < std::time::Duration::from_secs(10), "{:?}", started.elapsed());
     }
 
     #[test]
