@@ -124,6 +124,14 @@ impl Sealer {
         self.ring().map(|ring| ring.current().0.to_owned())
     }
 
+    /// Whether the ring has a key with this id.
+    ///
+    /// # Errors
+    /// [`SealError::NoRing`].
+    pub fn holds(&self, kid: &str) -> Result<bool, SealError> {
+        self.ring().map(|ring| ring.key(kid).is_some())
+    }
+
     fn ring(&self) -> Result<Arc<KeyRing>, SealError> {
         match &*self.0 {
             Source::Fixed(ring) => Ok(Arc::clone(ring)),

@@ -1,15 +1,19 @@
 //! Whether the database answers, and whether the key ring is the one that its rows were sealed with.
 
 use crate::error::StoreError;
+use crate::scope::EveryTenant;
 use crate::store::Store;
+use crate::tx::Tx;
 use aperium_platform::seal::{Purpose, SealError};
-use sqlx::Row as _;
 use std::time::Duration;
 
 /// Health is told after this time, whatever the database does.
 const LIMIT: Duration = Duration::from_secs(2);
 const PURPOSE: Purpose = Purpose::new("store check");
 const PLAIN: &[u8] = b"aperium";
+const READ: &str = "SELECT sealed FROM key_checks WHERE id = 1";
+const FIRST: &str = "INSERT INTO key_checks (id, sealed) VALUES (1, $1) ON CONFLICT (id) DO NOTHING";
+const NEEDED: &str = "SELECT DISTINCT ring_key FROM tenants /* every tenant */";
 
 impl Store {
     /// Whether it can be used right now.
@@ -22,22 +26,42 @@ impl Store {
         checked.unwrap_or(Err(StoreError::Unavailable("no answer in time")))
     }
 
-    /// One sealed row tells whether this is the ring of this database. It is made with the first ring that comes, and a
-    /// ring that does not open it is refused for good: nothing is ever sealed with a ring that would split the rows.
+    /// One sealed row tells whether this is the ring of this database, and beside every data key stands the key of the
+    /// ring that it needs. The row is made with the first ring that comes; a ring that does not open it is refused, so
+    /// that nothing is ever sealed with a ring that would split the rows.
     pub(crate) async fn check_ring(&self) -> Result<(), StoreError> {
-        let pool = &self.0.pool;
-        let read = "SELECT sealed FROM key_checks WHERE id = 1";
-        let mut row = sqlx::query(read).fetch_optional(pool).await?;
+        let ring = &self.0.sealer;
+        let mut tx = Tx::begin_unprepared(self, false, Some(EveryTenant::SCOPE)).await?;
+        let mut row = tx.query(READ).optional().await?;
+        let needed = tx.query(NEEDED).all().await?;
+        drop(tx);
         if row.is_none() {
-            let sealed = self.0.sealer.seal(PURPOSE, b"", PLAIN)?;
+            let sealed = ring.seal(PURPOSE, b"", PLAIN)?;
+            let mut tx = Tx::begin_unprepared(self, true, None).await?;
             // Whoever comes first decides.
-            let insert = "INSERT INTO key_checks (id, sealed) VALUES (1, $1) ON CONFLICT (id) DO NOTHING";
-            sqlx::query(insert).bind(sealed).execute(pool).await?;
-            row = sqlx::query(read).fetch_optional(pool).await?;
+            tx.query(FIRST).bind(sealed).execute().await?;
+            row = tx.query(READ).optional().await?;
+            tx.commit().await?;
         }
-        let sealed: Vec<u8> = row.ok_or(StoreError::Row)?.try_get("sealed")?;
-        let opened = self.0.sealer.open(PURPOSE, b"", &sealed)?;
-        if opened.as_slice() == PLAIN { Ok(()) } else { Err(SealError::Invalid.into()) }
+        let opened = ring.open(PURPOSE, b"", &row.ok_or(StoreError::Row)?.bytes("sealed")?)?;
+        if opened.as_slice() != PLAIN {
+            return Err(SealError::Invalid.into());
+        }
+        for row in needed {
+            if !ring.holds(&row.text("ring_key")?)? {
+                return Err(SealError::UnknownKey.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Seals the row anew, with the ring's current key.
+    pub(crate) async fn renew_check(&self) -> Result<(), StoreError> {
+        self.check_ring().await?;
+        let sealed = self.0.sealer.seal(PURPOSE, b"", PLAIN)?;
+        let mut tx = self.platform().write().await?;
+        tx.query("UPDATE key_checks SET sealed = $1 WHERE id = 1").bind(sealed).execute().await?;
+        tx.commit().await
     }
 }
 

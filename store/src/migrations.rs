@@ -75,9 +75,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_grow_by_one_and_no_file_speaks_one_database_only() {
-        for (index, step) in STEPS.iter().enumerate() {
-            assert_eq!(usize::try_from(step.version), Ok(index + 1), "{}", step.name);
+    fn versions_grow_and_no_file_speaks_one_database_only() {
+        assert!(STEPS.is_sorted_by(|one, next| one.version < next.version));
+        for step in STEPS {
             for word in ["BYTEA", "BOOLEAN", "TIMESTAMP", "SERIAL", "AUTOINCREMENT", "JSONB", "ROW LEVEL"] {
                 assert!(!step.sql.to_uppercase().contains(word), "{}: {word}", step.name);
             }

@@ -5,9 +5,6 @@ use crate::store::Store;
 use crate::tx::{TenantTx, Tx};
 use aperium_core::id::TenantId;
 
-/// What PostgreSQL is told by maintenance over all tenants. No tenant can have this name.
-const EVERY: &str = "*";
-
 /// What belongs to one tenant. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct TenantStore {
@@ -82,8 +79,15 @@ impl Platform {
 pub struct EveryTenant(Store);
 
 impl EveryTenant {
+    /// What PostgreSQL is told. No tenant can have this name.
+    pub(crate) const SCOPE: &str = "*";
+
     pub(crate) const fn new(store: Store) -> Self {
         Self(store)
+    }
+
+    pub(crate) const fn store(&self) -> &Store {
+        &self.0
     }
 
     /// A transaction that only reads.
@@ -91,7 +95,7 @@ impl EveryTenant {
     /// # Errors
     /// [`StoreError`]
     pub async fn read(&self) -> Result<Tx, StoreError> {
-        Tx::begin(&self.0, false, Some(EVERY)).await
+        Tx::begin(&self.0, false, Some(Self::SCOPE)).await
     }
 
     /// A transaction that writes; nothing is written without [`Tx::commit`].
@@ -99,6 +103,6 @@ impl EveryTenant {
     /// # Errors
     /// [`StoreError`]
     pub async fn write(&self) -> Result<Tx, StoreError> {
-        Tx::begin(&self.0, true, Some(EVERY)).await
+        Tx::begin(&self.0, true, Some(Self::SCOPE)).await
     }
 }

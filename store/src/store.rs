@@ -118,8 +118,8 @@ impl Store {
         EveryTenant::new(self.clone())
     }
 
-    pub(crate) fn ready(&self) -> Result<&AnyPool, StoreError> {
-        if self.0.prepared.load(Ordering::Acquire) { Ok(&self.0.pool) } else { Err(StoreError::Unprepared) }
+    pub(crate) fn ready(&self) -> Result<(), StoreError> {
+        if self.0.prepared.load(Ordering::Acquire) { Ok(()) } else { Err(StoreError::Unprepared) }
     }
 
     /// Closes all connections and waits for those in use.

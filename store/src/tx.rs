@@ -17,6 +17,12 @@ pub struct Tx {
 impl Tx {
     /// `scope` is what row-level security is told; without it the tables of tenants look empty on PostgreSQL.
     pub(crate) async fn begin(store: &Store, writes: bool, scope: Option<&str>) -> Result<Self, StoreError> {
+        store.ready()?;
+        Self::begin_unprepared(store, writes, scope).await
+    }
+
+    /// The same before anybody has said that the database is as it should be.
+    pub(crate) async fn begin_unprepared(store: &Store, writes: bool, scope: Option<&str>) -> Result<Self, StoreError> {
         let postgres = store.0.postgres;
         let begin = match (postgres, writes) {
             (true, false) => "BEGIN READ ONLY",
@@ -25,7 +31,7 @@ impl Tx {
             // Whoever will write takes the lock at once: a reader cannot become a writer while another one writes.
             (false, true) => "BEGIN IMMEDIATE",
         };
-        let mut inner = store.ready()?.begin_with(begin).await?;
+        let mut inner = store.0.pool.begin_with(begin).await?;
         if let Some(scope) = scope.filter(|_| postgres) {
             let tell = "SELECT set_config('aperium.tenant', $1, true)";
             sqlx::query(tell).bind(scope.to_owned()).execute(&mut *inner).await?;

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 /// What maintenance over all tenants says in its SQL.
 const EVERY: &str = "/* every tenant */";
 /// Where the driver may be named: the edge of the crate.
-const EDGE: [&str; 6] = ["error.rs", "health.rs", "migrations.rs", "store.rs", "target.rs", "tx.rs"];
+const EDGE: [&str; 5] = ["error.rs", "migrations.rs", "store.rs", "target.rs", "tx.rs"];
 
 #[test]
-fn no_query_on_a_table_of_tenants_is_without_its_tenant() {
+fn t11_no_query_on_a_table_of_tenants_is_without_its_tenant() {
     let mut seen = 0;
     for path in sources(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").as_path()) {
         let text = fs::read_to_string(&path).unwrap();
@@ -58,7 +58,8 @@ fn the_rules_find_what_they_are_for() {
     }
     for good in [
         "SELECT sealed FROM credential_fields WHERE tenant = $1 AND connector = $2",
-        "INSERT INTO credential_sets (tenant, connector) VALUES ($1, $2)",
+        "INSERT INTO credential_sets (tenant, version) VALUES ($1, $2) ON CONFLICT (tenant) DO UPDATE SET \
+         version = credential_sets.version + 1",
         "SELECT id /* every tenant */ FROM tenants",
         "SELECT data_key FROM tenants WHERE id = $1",
         "the tenants of a store",
@@ -105,11 +106,14 @@ fn is_sql(literal: &str) -> bool {
     ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "].iter().any(|verb| literal.trim_start().starts_with(verb))
 }
 
-/// How often a word occurs as a whole word.
+/// How often a word occurs as a whole word. `table.column` names a column of a table that is named elsewhere.
 fn names(text: &str, word: &str) -> usize {
     let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.match_indices(word)
-        .filter(|(at, _)| !text[..*at].ends_with(part) && !text[at + word.len()..].starts_with(part))
+        .filter(|(at, _)| {
+            let after = &text[at + word.len()..];
+            !text[..*at].ends_with(part) && !after.starts_with(part) && !after.starts_with('.')
+        })
         .count()
 }
 

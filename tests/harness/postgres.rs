@@ -104,6 +104,27 @@ impl Postgres {
         self.sql("postgres", &format!("ALTER ROLE {} PASSWORD {}", identifier(name), literal(password)));
     }
 
+    /// A database as SQL.
+    #[must_use]
+    pub fn dump(&self, database: &str) -> String {
+        let output = self.client("pg_dump").args(["--dbname", database]).output().expect("pg_dump starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("a dump is text")
+    }
+
+    /// Runs what [`Self::dump`] gave in another database.
+    pub fn restore(&self, database: &str, dump: &str) {
+        let file = self.folder.path().join("dump.sql");
+        fs::write(&file, dump).expect("the dump can be written");
+        let output = self
+            .client("psql")
+            .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", database, "--file"])
+            .arg(&file)
+            .output()
+            .expect("psql starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Ends every connection of a role.
     pub fn disconnect(&self, role: &str) {
         self.sql(
@@ -179,23 +200,19 @@ impl Postgres {
         fs::write(self.data_folder().join("pg_hba.conf"), rules).expect("pg_hba.conf can be written");
     }
 
+    /// One of PostgreSQL's own clients, as superuser.
+    fn client(&self, name: &str) -> Command {
+        let mut command = Command::new(self.programs.join(name));
+        command.args(["--username", OWNER, "--port", &self.port().to_string(), "--host"]).arg(self.folder.path());
+        command.env_clear().stdin(Stdio::null());
+        command
+    }
+
     fn psql(&self, database: &str, sql: &str) -> (bool, String) {
-        let output = Command::new(self.programs.join("psql"))
-            .args([
-                "--no-psqlrc",
-                "--quiet",
-                "--tuples-only",
-                "--no-align",
-                "--set",
-                "ON_ERROR_STOP=1",
-                "--username",
-                OWNER,
-            ])
-            .arg("--host")
-            .arg(self.folder.path())
-            .args(["--port", &self.port().to_string(), "--dbname", database, "--command", sql])
-            .env_clear()
-            .stdin(Stdio::null())
+        let output = self
+            .client("psql")
+            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"])
+            .args(["--dbname", database, "--command", sql])
             .output()
             .expect("psql starts");
         let text = if output.status.success() { output.stdout } else { output.stderr };

@@ -39,6 +39,8 @@ measure "1000 calls, one of two replicas stopped" 1 \
   cargo test --locked --workspace --test replicas stopping -- --nocapture
 measure "200 connectors, 1000 grants, one upstream silent for 30 s" 1 \
   cargo test --locked --workspace --test replicas silent -- --nocapture
+measure "the key ring rotated twice for 10000 tenants under reads, on PostgreSQL and SQLite" 1 \
+  cargo test --locked --package aperium-tests --test store rotating_the_ring -- --nocapture
 
 {
   echo "# Soak, $(date -u +%F)"

@@ -84,6 +84,7 @@ fn after_a_rotation_old_messages_open_until_their_key_is_gone() {
 fn a_message_tells_its_key_and_a_single_key_makes_a_ring() {
     let both = sealer("k2", &[("k1", 1), ("k2", 2)]);
     assert_eq!(both.current().unwrap(), "k2");
+    assert_eq!((both.holds("k1"), both.holds("k3")), (Ok(true), Ok(false)));
     assert_eq!(key_id(&both.seal(SESSION, b"", b"m").unwrap()), Some("k2"));
     assert_eq!((key_id(b""), key_id(b"x")), (None, None));
     let sealed = Sealer::fixed(KeyRing::of_key("k2", &[2; 32]).unwrap()).seal(SESSION, b"", b"m").unwrap();
