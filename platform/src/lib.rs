@@ -13,6 +13,7 @@ pub mod json;
 #[cfg(feature = "kubernetes")]
 pub mod leader;
 pub mod metrics;
+pub mod oauth;
 pub mod probes;
 pub mod request_id;
 pub mod seal;

@@ -1,9 +1,11 @@
 //! What the conformance suite starts as "the client under test": `aperium up` with the suite's server as
 //! its one connector, and a small client that asks the gateway for what the scenario wants to see. What is judged is
-//! the gateway's side towards its upstreams.
+//! the gateway's side towards its upstreams. In the scenarios `auth/*` it is the library with which the gateway gets
+//! tokens for its users.
 //!
 //! Arguments: the URL of the suite's server. The scenario comes with the suite's environment variables.
 
+mod auth;
 mod scenarios;
 
 use aperium_tests::mcp::Gateway;
@@ -27,9 +29,10 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    // Nothing to do: the suite runs these too, and the file of expected failures names them.
-    anyhow::ensure!(!args.scenario.starts_with("auth/"), "per-user OAuth is not driven here");
+    let context: serde_json::Value = serde_json::from_str(&args.context)?;
+    if args.scenario.starts_with("auth/") {
+        return auth::play(&args.protocol_version, &context, &args.url).await;
+    }
     let gateway = Gateway::before(&[("upstream", &args.url)]).await;
-    let context = serde_json::from_str(&args.context)?;
     scenarios::play(&args.scenario, &args.protocol_version, &context, &gateway.connector("upstream")).await
 }
