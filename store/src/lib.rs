@@ -54,6 +54,7 @@ pub mod credentials;
 mod error;
 mod health;
 pub mod migrations;
+mod oauth;
 mod scope;
 mod store;
 mod target;
@@ -62,6 +63,7 @@ mod tx;
 mod vault;
 
 pub use error::StoreError;
+pub use oauth::{Claim, Flow, NewToken, StoredToken, TokenKey};
 pub use scope::{EveryTenant, Platform, TenantStore};
 pub use store::Store;
 pub use target::Target;

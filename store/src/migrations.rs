@@ -29,16 +29,24 @@ const fn of_tenants(table: &'static str) -> TenantTable {
 }
 
 /// All migrations, in their order. What was released is never edited.
-pub const STEPS: &[Step] = &[Step {
-    version: 1,
-    name: "base",
-    sql: include_str!("migrations/0001_base.sql"),
-    tenant_tables: &[
-        TenantTable { table: "tenants", column: "id" },
-        of_tenants("credential_sets"),
-        of_tenants("credential_fields"),
-    ],
-}];
+pub const STEPS: &[Step] = &[
+    Step {
+        version: 1,
+        name: "base",
+        sql: include_str!("migrations/0001_base.sql"),
+        tenant_tables: &[
+            TenantTable { table: "tenants", column: "id" },
+            of_tenants("credential_sets"),
+            of_tenants("credential_fields"),
+        ],
+    },
+    Step {
+        version: 4,
+        name: "oauth",
+        sql: include_str!("migrations/0004_oauth.sql"),
+        tenant_tables: &[of_tenants("oauth_clients"), of_tenants("oauth_flows"), of_tenants("oauth_tokens")],
+    },
+];
 
 /// Every table that belongs to tenants.
 pub fn tenant_tables() -> impl Iterator<Item = TenantTable> {

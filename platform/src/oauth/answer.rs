@@ -115,7 +115,13 @@ mod tests {
         (server.issuer, server.iss, server.trust) = (ISSUER.to_owned(), iss, Trust::Told);
         let client = Client::given("id", None, &server);
         let parameters = BTreeMap::new();
-        let wish = Wish { redirect: "https://g.example/cb", resource: "https://m.example", scopes: &[], parameters: &parameters };
+        let wish = Wish {
+            lead: "",
+            redirect: "https://g.example/cb",
+            resource: "https://m.example",
+            scopes: &[],
+            parameters: &parameters,
+        };
         begin(server, client, &wish).unwrap().1
     }
 
@@ -146,7 +152,9 @@ mod tests {
     fn an_issuer_is_compared_whenever_there_is_one_and_missed_where_it_was_promised() {
         for promised in [true, false] {
             let flow = pending(promised);
-            for wrong in ["https://evil.example", "https://as.example/", "https://AS.example", "https://as.example:443", ""] {
+            for wrong in
+                ["https://evil.example", "https://as.example/", "https://AS.example", "https://as.example:443", ""]
+            {
                 assert_eq!(code(&flow, &format!("code=a&state=STATE&iss={wrong}")), Err(Denied::Issuer), "{wrong}");
             }
         }

@@ -88,9 +88,9 @@ impl OauthError {
         }
     }
 
-    /// Whether the authorization server says that what was presented counts no more: the user has to consent again.
+    /// Whether the authorization server says that a consent counts no more: the user has to give it again.
     #[must_use]
-    pub const fn ends_consent(&self) -> bool {
-        matches!(self, Self::Refused { code: "invalid_grant" | "unauthorized_client" | "invalid_client", .. })
+    pub fn ends_consent(&self) -> bool {
+        matches!(self, Self::Refused { code: "invalid_grant", .. })
     }
 }

@@ -1,6 +1,6 @@
 //! The edge of the flow: one bounded exchange with an authorization server or a metadata document.
 
-use super::{OauthError, Trust, web};
+use super::{Challenge, OauthError, Trust, web};
 use crate::egress::{EgressError, EgressPolicy, ExternalClient};
 use aperium_core::egress::Reach;
 use axum::body::Body;
@@ -49,6 +49,24 @@ impl Fetcher {
     fn client(&self, url: &Url, trust: Trust) -> &ExternalClient {
         let own = trust == Trust::Admin || url.origin() == self.origin;
         if own || (self.local && web::is_loopback(url)) { &self.admin } else { &self.told }
+    }
+
+    /// What the upstream answers to a message without a token: its challenge, where it has one.
+    ///
+    /// # Errors
+    /// [`OauthError`].
+    pub async fn challenge(&self, upstream: &Url) -> Result<Option<Challenge>, OauthError> {
+        let what = "the upstream";
+        let mut request = Request::new(Body::from(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = upstream.as_str().parse().map_err(|_| OauthError::Url(what))?;
+        let both = HeaderValue::from_static("application/json, text/event-stream");
+        request.headers_mut().insert(header::ACCEPT, both);
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let answered = tokio::time::timeout(LIMIT, self.admin.send(request)).await;
+        let response = answered.map_err(|_| OauthError::Timeout(what))?;
+        let response = response.map_err(|error| OauthError::Egress { what, error })?;
+        Ok(Challenge::of(response.headers()).filter(|_| response.status() == StatusCode::UNAUTHORIZED))
     }
 
     /// One exchange. Redirects are not followed.

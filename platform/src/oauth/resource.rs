@@ -99,7 +99,8 @@ mod tests {
             let body = format!(r#"{{"resource":"{resource}","authorization_servers":["https://as.example"]}}"#);
             super::read(body.as_bytes(), &url("https://a.example/team/mcp"))
         };
-        for good in ["https://a.example/team/mcp", "https://a.example/team", "https://a.example", "https://a.example/"] {
+        for good in ["https://a.example/team/mcp", "https://a.example/team", "https://a.example", "https://a.example/"]
+        {
             assert_eq!(read(good).unwrap().id, good, "sent exactly as it is published");
         }
         for bad in [

@@ -23,8 +23,10 @@ pub(super) fn collect(scopes: impl IntoIterator<Item = String>) -> Vec<String> {
     kept
 }
 
-/// What to ask for: what an admin wrote, else what the upstream's challenge names, else what the resource says it
-/// supports, else nothing, which leaves it to the server. `offline_access` is added where the server lists it.
+/// What to ask for.
+///
+/// That is what an admin wrote, else what the upstream's challenge names, else what the resource says it supports, else
+/// nothing, which leaves it to the server. `offline_access` is added where the server lists it.
 #[must_use]
 pub fn choose(configured: &[String], challenged: &[String], resource: &[String], server: &[String]) -> Vec<String> {
     let first = [configured, challenged, resource].into_iter().find(|scopes| !scopes.is_empty());

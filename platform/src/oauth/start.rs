@@ -23,6 +23,8 @@ pub const OWN_PARAMETERS: [&str; 8] = [
 /// What a flow is to bring.
 #[derive(Debug, Clone)]
 pub struct Wish<'a> {
+    /// What the state begins with: it may say where the flow is remembered. May be empty.
+    pub lead: &'a str,
     /// Where the browser comes back to.
     pub redirect: &'a str,
     /// The identifier of the resource that the token is for.
@@ -57,7 +59,8 @@ pub struct Pending {
 /// # Errors
 /// [`OauthError::Random`].
 pub fn begin(server: Server, client: Client, wish: &Wish<'_>) -> Result<(Url, Pending), OauthError> {
-    let (state, verifier) = (pkce::random()?, pkce::random()?);
+    let (random, verifier) = (pkce::random()?, pkce::random()?);
+    let state = SecretString::from(format!("{}{}", wish.lead, random.expose_secret()));
     let mut url = server.authorization.clone();
     // What the endpoint's own query says of ours is left out: a server that reads the first value would follow it.
     let kept: Vec<(String, String)> =
@@ -115,6 +118,7 @@ mod tests {
         let client = Client::given("id", None, &server);
         let parameters = parameters.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let wish = Wish {
+            lead: "lead.",
             redirect: "https://gateway.example/aperture/auth/x/callback",
             resource: "https://mcp.example/mcp",
             scopes: &["a".to_owned(), "b".to_owned()],
@@ -144,6 +148,7 @@ mod tests {
         for (name, value) in expected {
             assert_eq!(query[name], value);
         }
+        assert!(pending.state().starts_with("lead.") && pending.state().len() == 48);
         let verifier = SecretString::from(pending.verifier().to_owned());
         assert_eq!(query["code_challenge"], pkce::challenge(&verifier));
         assert!(!url.as_str().contains(pending.verifier()) && !format!("{pending:?}").contains(pending.verifier()));

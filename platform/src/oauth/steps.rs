@@ -24,8 +24,9 @@ pub struct Found {
     pub server: Server,
 }
 
-/// Finds the authorization server of the MCP server at `url`, from its challenge where there was one. A server that
-/// publishes no resource metadata is taken to be its own authorization server, as before 2025-06-18.
+/// Finds the authorization server of the MCP server at `url`, from its challenge where there was one.
+///
+/// A server that publishes no resource metadata is taken to be its own authorization server, as before 2025-06-18.
 ///
 /// # Errors
 /// [`OauthError`].

@@ -41,7 +41,9 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_https_or_on_this_machine() {
-        for good in ["https://as.example.com/token?x=1", "http://localhost:9/t", "http://127.0.0.1:9/t", "http://[::1]/"] {
+        for good in
+            ["https://as.example.com/token?x=1", "http://localhost:9/t", "http://127.0.0.1:9/t", "http://[::1]/"]
+        {
             assert!(endpoint(good, "it").is_ok(), "{good}");
         }
         for bad in [

@@ -92,8 +92,13 @@ impl User<'_> {
         let before = self.granted.as_ref().map(|(_, scopes)| scopes.clone()).unwrap_or_default();
         let scopes = oauth::union(&before, &chosen);
         let parameters = BTreeMap::new();
-        let wish =
-            Wish { redirect: REDIRECT, resource: &found.resource.id, scopes: &scopes, parameters: &parameters };
+        let wish = Wish {
+            lead: "",
+            redirect: REDIRECT,
+            resource: &found.resource.id,
+            scopes: &scopes,
+            parameters: &parameters,
+        };
         let (url, pending) = oauth::begin(server, client, &wish)?;
         let redirected = http::get(url.as_str(), &[]).await?;
         let location = redirected.header("location").context("no redirect")?;
