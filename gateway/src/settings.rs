@@ -109,15 +109,15 @@ impl Watcher {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            match self.look() {
-                Ok(true) => {
-                    if events.send(Event::Settings(Arc::clone(&self.settings), self.tokens.clone())).await.is_err() {
-                        return;
-                    }
-                    tracing::info!("settings taken over");
+            let (changed, problem) = self.look();
+            if let Some(problem) = problem {
+                self.report(&problem, &metrics);
+            }
+            if changed {
+                if events.send(Event::Settings(Arc::clone(&self.settings), self.tokens.clone())).await.is_err() {
+                    return;
                 }
-                Ok(false) => {}
-                Err(error) => self.report(&error, &metrics),
+                tracing::info!("settings taken over");
             }
         }
     }
@@ -132,23 +132,29 @@ impl Watcher {
         }
     }
 
-    /// Whether something has changed. The same bad text is reported once.
-    fn look(&mut self) -> Result<bool, SettingsFileError> {
+    /// Whether something has changed, and what is wrong with the settings. The same bad text is told once. A token that
+    /// is taken back counts whatever the settings look like.
+    fn look(&mut self) -> (bool, Option<SettingsFileError>) {
         let before = (Arc::clone(&self.settings), self.tokens.clone());
-        if let SettingsSource::File { settings, facts } = &self.source {
-            let texts = Texts::read(settings, facts.as_deref())?;
-            self.last_problem = None;
-            if self.last_texts.as_ref() != Some(&texts) {
-                let parsed = texts.parse(settings);
-                self.last_texts = Some(texts);
-                let parsed = parsed?;
-                if parsed != *self.settings {
-                    self.settings = Arc::new(parsed);
-                }
-            }
-        }
+        let problem = self.look_at_settings().err();
         self.tokens = TokenFiles::read(self.tokens_dir.as_deref(), &self.settings.authentication.static_tokens);
-        Ok(before != (Arc::clone(&self.settings), self.tokens.clone()))
+        (before != (Arc::clone(&self.settings), self.tokens.clone()), problem)
+    }
+
+    fn look_at_settings(&mut self) -> Result<(), SettingsFileError> {
+        let SettingsSource::File { settings, facts } = &self.source else { return Ok(()) };
+        let texts = Texts::read(settings, facts.as_deref())?;
+        self.last_problem = None;
+        if self.last_texts.as_ref() == Some(&texts) {
+            return Ok(());
+        }
+        let parsed = texts.parse(settings);
+        self.last_texts = Some(texts);
+        let parsed = parsed?;
+        if parsed != *self.settings {
+            self.settings = Arc::new(parsed);
+        }
+        Ok(())
     }
 }
 
@@ -164,17 +170,23 @@ mod tests {
         Watcher::new(source, Some(folder.to_owned()), settings, tokens)
     }
 
+    fn changed(watcher: &mut Watcher) -> bool {
+        let (changed, problem) = watcher.look();
+        assert!(problem.is_none(), "{problem:?}");
+        changed
+    }
+
     #[test]
     fn a_bad_new_file_keeps_the_old_settings_and_is_reported_once() {
         let folder = tempfile::tempdir().unwrap();
         let mut watcher = watcher(folder.path(), "limits: {maxTools: 7}\n");
-        assert!(!watcher.look().unwrap(), "nothing has changed");
+        assert!(!changed(&mut watcher), "nothing has changed");
         std::fs::write(folder.path().join("settings.yaml"), "limits: {maxTool: 9}\n").unwrap();
-        assert!(watcher.look().unwrap_err().to_string().contains("maxTool"));
-        assert!(!watcher.look().unwrap());
+        assert!(watcher.look().1.unwrap().to_string().contains("maxTool"));
+        assert!(!changed(&mut watcher));
         assert_eq!(watcher.settings.limits.max_tools, 7);
         std::fs::write(folder.path().join("settings.yaml"), "limits: {maxTools: 9}\n").unwrap();
-        assert!(watcher.look().unwrap());
+        assert!(changed(&mut watcher));
         assert_eq!(watcher.settings.limits.max_tools, 9);
     }
 
@@ -184,7 +196,7 @@ mod tests {
         let mut watcher = watcher(folder.path(), "limits: {maxTools: 7}\n");
         assert!(watcher.settings.egress.cluster_ranges.is_none());
         std::fs::write(folder.path().join("facts.json"), r#"{"clusterRanges": ["10.96.0.0/16"]}"#).unwrap();
-        assert!(watcher.look().unwrap());
+        assert!(changed(&mut watcher));
         assert_eq!(watcher.settings.egress.cluster_ranges, Some(vec!["10.96.0.0/16".parse().unwrap()]));
     }
 
@@ -193,7 +205,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut watcher = watcher(folder.path(), "authentication: {staticTokens: [{name: ci}]}\n");
         std::fs::write(folder.path().join("ci"), format!("sha256:{}\n", "a".repeat(64))).unwrap();
-        assert!(watcher.look().unwrap());
-        assert!(!watcher.look().unwrap());
+        assert!(changed(&mut watcher));
+        assert!(!changed(&mut watcher));
+        std::fs::remove_file(folder.path().join("settings.yaml")).unwrap();
+        std::fs::remove_file(folder.path().join("ci")).unwrap();
+        let (changed, problem) = watcher.look();
+        assert!(changed && problem.is_some(), "a token is taken back while the settings cannot be read");
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long a stream may take to open. A server that opens it late is not waited for longer than that, once a session.
+/// How long a stream may take to open. A server that opens it late is waited for once a session, no longer than that.
 const OPENING: Duration = Duration::from_secs(2);
 /// How long a stream is held after the last call: the next one finds it open.
 const LINGER: Duration = Duration::from_secs(30);
@@ -47,6 +47,8 @@ struct UnderWay {
     used: Instant,
     /// Nobody listens, and the next call needs somebody to.
     rests: bool,
+    /// The upstream does not say that a stream is open before there is something on it: no call waits for that again.
+    late: bool,
 }
 
 /// What one call hears. Dropped when the call is over.
@@ -66,7 +68,7 @@ impl Default for Ear {
 
 impl Ear {
     fn lingering(linger: Duration) -> Self {
-        let under_way = UnderWay { senders: HashMap::new(), used: Instant::now(), rests: false };
+        let under_way = UnderWay { senders: HashMap::new(), used: Instant::now(), rests: false, late: false };
         Self { calls: Arc::new(Calls(Mutex::new(under_way))), listening: Mutex::default(), linger }
     }
 
@@ -96,9 +98,10 @@ impl Ear {
         });
         let before = self.listening().replace(AbortOnDropHandle::new(task));
         drop(before);
-        let _ = tokio::time::timeout(OPENING, open).await;
+        let patience = if self.calls.lock().late { Duration::ZERO } else { OPENING };
+        let late = tokio::time::timeout(patience, open).await.is_err();
         let mut calls = self.calls.lock();
-        (calls.used, calls.rests) = (Instant::now(), false);
+        (calls.used, calls.rests, calls.late) = (Instant::now(), false, late);
     }
 
     /// A call under way, by an id of the gateway's own.
