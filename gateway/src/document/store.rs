@@ -14,12 +14,13 @@ use aperium_core::egress::EgressRules;
 use aperium_crds::Connector;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeSet, HashMap};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+mod file;
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -243,8 +244,8 @@ impl DocumentStore {
             return Err(DocumentError::Refused(reading.findings).into());
         }
         agree(&reading)?;
-        let file = |source| DocumentError::File { path: self.path.clone(), source };
-        write(&self.path, &text).map_err(file)?;
+        let failed = |source| DocumentError::File { path: self.path.clone(), source };
+        file::write(&self.path, &text).map_err(failed)?;
         let hash = self.hash(&text);
         self.take(Loaded::new(text, reading));
         Ok(hash)
@@ -380,31 +381,4 @@ fn load(text: String, macros: &Macros, egress: Option<&EgressRules>) -> Result<L
 
 fn read_text(path: &Path) -> Result<String, DocumentError> {
     std::fs::read_to_string(path).map_err(|source| DocumentError::File { path: path.to_owned(), source })
-}
-
-/// Puts a new file in the old one's place at once; only its owner may read it.
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let folder = path.parent().ok_or(std::io::ErrorKind::InvalidInput)?;
-    let mut file = Temporary(folder.join(format!(".aperium-{}", uuid::Uuid::new_v4())));
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut handle = options.open(&file.0)?;
-    handle.write_all(text.as_bytes())?;
-    handle.sync_all()?;
-    std::fs::rename(&file.0, path)?;
-    file.0 = PathBuf::new();
-    std::fs::File::open(folder)?.sync_all()
-}
-
-/// A file that goes away unless it was renamed.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if !self.0.as_os_str().is_empty() {
-            let _gone = std::fs::remove_file(&self.0);
-        }
-    }
 }
