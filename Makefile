@@ -83,7 +83,8 @@ soak: ## heavy tests at their full figures: a million cases, 1000 calls; half an
 
 # === speed ===
 
-bench: ## the gateway beside a direct call and nginx, ratios in one run
+bench: ## the gateway beside a direct call, nginx, Envoy and mcp-proxy, in one run; writes bench/results/<date>.md
+	$(stage) bench-peers tests/bench/gateway/peers/install.sh
 	cargo build --locked --release --package aperium-gateway --package aperium-tests --bins
 	taskset -c 0 $(release)/bench-gateway
 

@@ -42,10 +42,22 @@ measure "200 connectors, 1000 grants, one upstream silent for 30 s" 1 \
 measure "the key ring rotated twice for 10000 tenants under reads, on PostgreSQL and SQLite" 1 \
   cargo test --locked --package aperium-tests --test store rotating_the_ring -- --nocapture
 
+# The release build, as what is resident is to be that of a real gateway.
+began=$SECONDS outcome=passed
+log=$(mktemp)
+echo "=== memory over ten minutes of load"
+cargo build --locked --release --package aperium-gateway --package aperium-tests --bins
+if ! taskset -c 0 "${CARGO_TARGET_DIR:-target}/release/bench-gateway" --only memory --steady 600 --strict 2>&1 | tee "$log"; then
+  outcome=FAILED failed=1
+fi
+printf '| 4000 sessions, then 10 minutes of load | %s | %s | %s |\n' "$outcome" "$((SECONDS - began))" \
+  "$(sed -n 's/^| memory: \(.*\) | .* | \(.*\) | .* |$/\1: \2/p' "$log" | paste -sd ';' | sed 's/;/; /g')" >>"$lines"
+rm -f "$log"
+
 {
   echo "# Soak, $(date -u +%F)"
   echo
-  echo "\`make soak\` at $(git rev-parse --short HEAD), $(nproc) cores ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)), debug build."
+  echo "\`make soak\` at $(git rev-parse --short HEAD), $(nproc) cores ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)), debug build; memory: release build."
   echo
   echo "| what | outcome | seconds, building included | said |"
   echo "|---|---|---:|---|"

@@ -1,124 +1,111 @@
-//! The load: 32 keep-alive connections that ask as fast as they are answered, and check every answer.
+//! The load: as fast as it is answered, at a fixed rate, or all at once.
 
+use crate::asked::{Checker, Kind};
+use crate::connection::Connection;
+use crate::measured::Measured;
 use crate::target::Target;
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
+use futures::future::join_all;
 use std::time::{Duration, Instant};
 
-const CONNECTIONS: usize = 32;
-const WARM_UP: Duration = Duration::from_millis(500);
-const WINDOW: Duration = Duration::from_secs(3);
+/// Not measured: connections are made, caches filled.
+const WARM_UP: Duration = Duration::from_millis(400);
+/// Requests that one connection numbers before the numbers of the next begin.
+const NUMBERS: u64 = 10_000_000;
 
-/// What is asked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// `tools/call` of a small tool.
-    Call,
-    /// `tools/list` of 20 tools.
-    List,
-}
-
-impl Kind {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Call => "tools/call",
-            Self::List => "tools/list (20 tools)",
-        }
-    }
-
-    fn body(self, tool: &str, id: usize) -> String {
-        match self {
-            Self::Call => format!(
-                r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{{"message":"ping-{id}","padding":"{}"}}}}}}"#,
-                "x".repeat(120)
-            ),
-            Self::List => format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list"}}"#),
-        }
-    }
-
-    /// An answer is right when it answers this very request.
-    fn check(self, id: usize, answer: &[u8]) {
-        let text = String::from_utf8_lossy(answer);
-        let expected = match self {
-            Self::Call => format!("ping-{id}"),
-            Self::List => format!("\"id\":{id}"),
-        };
-        assert!(text.contains(&expected) && text.contains("\"result\""), "wrong answer to {id}: {text}");
-        assert!(self != Self::List || text.matches("\"inputSchema\"").count() == 20, "not 20 tools: {text}");
-    }
-}
-
-/// One measurement of one target.
+/// A load on one target.
 pub(crate) struct Load<'a> {
     target: &'a Target,
     kind: Kind,
-}
-
-/// What was measured.
-pub(crate) struct Measured {
-    latencies: Vec<Duration>,
-    all: usize,
+    connections: u32,
     window: Duration,
+    per_second: Option<u32>,
 }
 
 impl<'a> Load<'a> {
-    pub(crate) fn new(target: &'a Target, kind: Kind) -> Self {
-        Self { target, kind }
+    /// Every connection asks again as soon as it is answered.
+    pub(crate) fn new(target: &'a Target, kind: Kind, connections: u32, window: Duration) -> Self {
+        Self { target, kind, connections, window, per_second: None }
     }
 
+    /// So many requests a second over all connections, each at its own moment.
+    pub(crate) fn paced(self, per_second: u32) -> Self {
+        Self { per_second: Some(per_second), ..self }
+    }
+
+    /// Runs it.
     pub(crate) async fn run(self) -> Measured {
+        let checker = Checker::new(self.kind, self.target.tools);
+        let opened = (0..self.connections).map(|number| Connection::open(self.target, self.kind, &checker, number));
+        let opened = join_all(opened).await;
+        let cpu = self.target.cpu();
         let begin = Instant::now() + WARM_UP;
-        let end = begin + WINDOW;
-        let connections = (0..CONNECTIONS).map(|index| self.connection(index, begin, end));
-        let results = futures::future::join_all(connections).await;
+        let clients = opened.into_iter().zip(0..).map(|(connection, number)| self.client(connection, number, begin));
+        let results = join_all(clients).await;
+        let cpu = self.target.cpu().zip(cpu).map(|(after, before)| after.saturating_sub(before));
         let all = results.iter().map(|(_, all)| all).sum();
-        let mut latencies: Vec<Duration> = results.into_iter().flat_map(|(latencies, _)| latencies).collect();
-        latencies.sort_unstable();
-        Measured { latencies, all, window: WINDOW }
+        let latencies = results.into_iter().flat_map(|(latencies, _)| latencies).collect();
+        Measured::new(latencies, all, self.window, cpu)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the load generator opens its own connections on loopback")]
-    async fn connection(&self, index: usize, begin: Instant, end: Instant) -> (Vec<Duration>, usize) {
-        let stream = tokio::net::TcpStream::connect(("127.0.0.1", self.target.port)).await.expect("connects");
-        stream.set_nodelay(true).expect("a socket option");
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("speaks HTTP");
-        tokio::spawn(connection);
-        let (mut latencies, mut all) = (Vec::new(), 0);
-        let mut id = index * 1_000_000;
-        while Instant::now() < end {
+    async fn client(&self, mut connection: Connection<'_>, number: u32, begin: Instant) -> (Vec<Duration>, u64) {
+        let pause = self.per_second.map(|rate| Duration::from_secs(1) * self.connections / rate);
+        let mut next = begin - WARM_UP + pause.unwrap_or_default() * number / self.connections;
+        let end = begin + self.window;
+        let first = u64::from(number) * NUMBERS;
+        let (mut latencies, mut id) = (Vec::new(), first);
+        loop {
+            if let Some(pause) = pause {
+                tokio::time::sleep_until(next.into()).await;
+                next += pause;
+            }
+            let begun = Instant::now();
+            if begun >= end {
+                return (latencies, id - first);
+            }
             id += 1;
-            all += 1;
-            let asked = Instant::now();
-            let request = self.target.request(self.kind.body(self.target.tool, id));
-            let response = sender.send_request(request).await.expect("is answered");
-            assert_eq!(response.status(), 200);
-            let answer = response.into_body().collect().await.expect("the whole answer").to_bytes();
-            self.kind.check(id, &answer);
-            if asked >= begin {
-                latencies.push(asked.elapsed());
+            let took = connection.ask(id).await;
+            if begun >= begin {
+                latencies.push(took);
             }
         }
-        (latencies, all)
     }
 }
 
-impl Measured {
-    pub(crate) fn per_second(&self) -> f64 {
-        self.latencies.len() as f64 / self.window.as_secs_f64()
+/// One request of every connection, all sent before the first is answered.
+pub(crate) async fn burst(target: &Target, kind: Kind, connections: u32) -> Measured {
+    let checker = Checker::new(kind, target.tools);
+    let mut opened = Vec::new();
+    // One after the other: what is measured is the requests, not how fast the kernel's queue of connections fills.
+    for number in 0..connections {
+        opened.push(Connection::connect(target, kind, &checker, number).await);
     }
-
-    pub(crate) fn percentile(&self, percent: usize) -> u128 {
-        let at = (self.latencies.len() * percent / 100).min(self.latencies.len().saturating_sub(1));
-        self.latencies.get(at).map_or(0, Duration::as_micros)
-    }
-
-    /// CPU time a request, in µs.
-    pub(crate) fn share(&self, cpu: Duration) -> f64 {
-        cpu.as_secs_f64() * 1e6 / self.all.max(1) as f64
-    }
+    let begun = Instant::now();
+    let latencies = join_all(opened.iter_mut().zip(1..).map(|(connection, id)| connection.ask(id))).await;
+    Measured::new(latencies, u64::from(connections), begun.elapsed(), None)
 }
 
-/// A request's body as hyper wants it.
-pub(crate) type Body = Full<Bytes>;
+/// One request after the other over one connection.
+pub(crate) async fn in_turn(target: &Target, kind: Kind, requests: u32) -> Measured {
+    let checker = Checker::new(kind, target.tools);
+    let mut connection = Connection::open(target, kind, &checker, 0).await;
+    connection.ask(0).await;
+    let (begun, mut latencies) = (Instant::now(), Vec::new());
+    for id in 1..=u64::from(requests) {
+        latencies.push(connection.ask(id).await);
+    }
+    Measured::new(latencies, u64::from(requests), begun.elapsed(), None)
+}
+
+/// Begins so many sessions over 32 connections, and uses each once.
+pub(crate) async fn sessions(target: &Target, sessions: u32) {
+    const CONNECTIONS: u32 = 32;
+    let checker = Checker::new(Kind::Call, target.tools);
+    let clients = (0..CONNECTIONS).map(async |number| {
+        let mut connection = Connection::connect(target, Kind::Call, &checker, number).await;
+        for session in (number..sessions).step_by(CONNECTIONS as usize) {
+            connection.begin_session().await;
+            connection.ask(u64::from(session)).await;
+        }
+    });
+    join_all(clients).await;
+}

@@ -1,57 +1,71 @@
-//! The gateway beside a direct call and nginx, in one run: requests a second as ratios, CPU time a request.
+//! The gateway beside a direct call and its peers, in one run; writes `bench/results/<date>.md`.
 //!
-//! Run it with `make bench`, which keeps load generator and upstream on CPU 0; the proxy under test has CPU 1 alone, so a proxy's figure is what one core
-//! of it does. Every answer is checked. Rounds run in both orders, medians are printed. Read the ratios: absolute
-//! figures belong to this machine at this hour.
+//! Run it with `make bench`, which keeps load generator and upstream on CPU 0; the target under test has CPU 1 alone, so
+//! its figure is what one core of it does.
 
-#![expect(clippy::print_stdout, reason = "the report is this program's output")]
 #![expect(clippy::expect_used, reason = "a benchmark that cannot run says why and ends")]
 
+mod asked;
+mod connection;
+mod crowd;
 mod load;
-mod nginx;
+mod machine;
+mod many;
+mod measured;
+mod memory;
+mod pace;
+mod plan;
+mod rates;
 mod report;
 mod target;
 mod upstream;
 
-use load::Load;
-use report::{Row, Table};
-use target::Target;
+use aperium_tests::binaries;
+use clap::Parser as _;
+use plan::Plan;
+use report::Report;
+use std::process::ExitCode;
+use target::{Target, gateway, peers};
 
-/// What is asked: one row group of the report each.
-const KINDS: [load::Kind; 2] = [load::Kind::Call, load::Kind::List];
-const ROUNDS: usize = 3;
-
-fn main() {
+fn main() -> ExitCode {
+    let plan = Plan::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    tokio::task::LocalSet::new().block_on(&runtime, run());
+    tokio::task::LocalSet::new().block_on(&runtime, run(&plan))
 }
 
-async fn run() {
-    let upstream = upstream::start().await;
-    let targets =
-        [Target::direct(upstream.port()), nginx::start(upstream.port()), Target::gateway(upstream.port()).await];
-    for kind in KINDS {
-        let mut table = Table::new(kind.name());
-        for round in 0..ROUNDS {
-            let mut order: Vec<&Target> = targets.iter().collect();
-            if round % 2 == 1 {
-                order.reverse();
-            }
-            for target in order {
-                let upstream_before = upstream.requests(kind);
-                let cpu_before = target.cpu();
-                let measured = Load::new(target, kind).run().await;
-                table.add(Row {
-                    target: target.name,
-                    per_second: measured.per_second(),
-                    cpu_micros: target.cpu().zip(cpu_before).map(|(after, before)| measured.share(after - before)),
-                    p50_micros: measured.percentile(50),
-                    p99_micros: measured.percentile(99),
-                    upstream_requests: upstream.requests(kind) - upstream_before,
-                    resident_mib: target.resident_mib(),
-                });
-            }
+#[expect(clippy::print_stdout, reason = "the report is this program's output")]
+async fn run(plan: &Plan) -> ExitCode {
+    let (upstream, mut report) = (upstream::start().await, Report::default());
+    let port = upstream.port();
+    if plan.wants("rates") || plan.wants("pace") || plan.wants("crowd") {
+        let peers = peers::Peers::install();
+        let own = gateway::start(port, 21).await;
+        let others =
+            [Target::direct(port), peers::nginx(port).await, peers.envoy(port).await, peers.mcp_proxy(port).await];
+        let targets: Vec<&Target> = others.iter().chain([&own]).collect();
+        if plan.wants("rates") {
+            rates::run(plan, &upstream, &targets, &mut report).await;
         }
-        println!("{table}");
+        if plan.wants("pace") {
+            pace::run(plan, &targets, &mut report).await;
+        }
+        if plan.wants("crowd") {
+            crowd::run(plan, &own, &mut report).await;
+        }
     }
+    if plan.wants("memory") {
+        memory::run(plan, port, &mut report).await;
+    }
+    if plan.wants("many") {
+        many::run(plan, port, &mut report).await;
+    }
+    println!("{}", report.goals());
+    if plan.whole() {
+        let folder = binaries::repository().join("bench/results");
+        std::fs::create_dir_all(&folder).expect("the folder of results");
+        let path = folder.join(format!("{}.md", machine::today()));
+        std::fs::write(&path, report.whole(&machine::heading(plan))).expect("the report");
+        println!("written: {}", path.display());
+    }
+    if plan.strict && !report.all_met() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -1,79 +1,93 @@
-//! Rows of all rounds → medians and ratios as text.
+//! Tables and goals as Markdown.
 
-use std::fmt;
+use std::fmt::Write as _;
 
-/// One target in one round.
-pub(crate) struct Row {
-    pub(crate) target: &'static str,
-    pub(crate) per_second: f64,
-    pub(crate) cpu_micros: Option<f64>,
-    pub(crate) p50_micros: u128,
-    pub(crate) p99_micros: u128,
-    pub(crate) upstream_requests: u64,
-    pub(crate) resident_mib: Option<u64>,
+/// What is printed and kept.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    tables: String,
+    goals: Vec<Goal>,
 }
 
-/// All rounds of one kind of request.
-pub(crate) struct Table {
-    title: &'static str,
-    rows: Vec<Row>,
+/// A goal and what came of it.
+#[derive(Debug)]
+struct Goal {
+    what: String,
+    goal: String,
+    result: String,
+    met: bool,
 }
 
-impl Table {
-    pub(crate) fn new(title: &'static str) -> Self {
-        Self { title, rows: Vec::new() }
-    }
-
-    pub(crate) fn add(&mut self, row: Row) {
-        self.rows.push(row);
-    }
-
-    fn of(&self, target: &str) -> Vec<&Row> {
-        self.rows.iter().filter(|row| row.target == target).collect()
-    }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
-}
-
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: 32 connections, target on one core, medians of the rounds, every answer checked", self.title)?;
-        writeln!(
-            f,
-            "  {:16} {:>10} {:>10} {:>10} {:>9} {:>9} {:>9} {:>12}",
-            "target", "requests/s", "of direct", "of nginx", "CPU µs", "p50 µs", "p99 µs", "asked above"
-        )?;
-        let rate = |target: &str| median(self.of(target).iter().map(|row| row.per_second).collect());
-        let (direct, nginx) = (rate("direct"), rate("nginx"));
-        let mut seen = Vec::new();
-        for target in self.rows.iter().map(|row| row.target) {
-            if seen.contains(&target) {
-                continue;
-            }
-            seen.push(target);
-            let rows = self.of(target);
-            let per_second = rate(target);
-            let cpu: Vec<f64> = rows.iter().filter_map(|row| row.cpu_micros).collect();
-            let cpu = if cpu.is_empty() { "-".to_owned() } else { format!("{:.1}", median(cpu)) };
-            let micros = |pick: fn(&Row) -> u128| median(rows.iter().map(|row| pick(row) as f64).collect());
-            let asked: u64 = rows.iter().map(|row| row.upstream_requests).sum();
-            let resident = rows
-                .iter()
-                .filter_map(|row| row.resident_mib)
-                .max()
-                .map_or(String::new(), |mib| format!("  {mib} MiB"));
-            writeln!(
-                f,
-                "  {target:16} {per_second:10.0} {:10.2} {:10.2} {cpu:>9} {:9.0} {:9.0} {asked:12}{resident}",
-                per_second / direct,
-                per_second / nginx,
-                micros(|row| row.p50_micros),
-                micros(|row| row.p99_micros),
-            )?;
+impl Report {
+    /// Adds a table, and prints it: the whole run takes minutes.
+    #[expect(clippy::print_stdout, reason = "the report is this program's output")]
+    pub(crate) fn table(&mut self, title: &str, head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+        let mut text = format!("## {title}\n\n| {} |\n|---|{}\n", head.join(" | "), "---:|".repeat(head.len() - 1));
+        for row in rows {
+            let _ = writeln!(text, "| {} |", row.join(" | "));
         }
-        Ok(())
+        println!("{text}");
+        self.tables += &text;
+        self.tables.push('\n');
+    }
+
+    /// A goal that is met from `goal` upwards.
+    pub(crate) fn at_least(&mut self, what: &str, goal: f64, result: f64) {
+        self.goal(what, format!("≥ {goal}"), digits(result), result >= goal);
+    }
+
+    /// A goal that is met up to `goal`.
+    pub(crate) fn at_most(&mut self, what: &str, goal: f64, result: f64) {
+        self.goal(what, format!("≤ {goal}"), digits(result), result <= goal);
+    }
+
+    fn goal(&mut self, what: &str, goal: String, result: String, met: bool) {
+        self.goals.push(Goal { what: what.to_owned(), goal, result, met });
+    }
+
+    /// Whether every goal is met.
+    pub(crate) fn all_met(&self) -> bool {
+        self.goals.iter().all(|goal| goal.met)
+    }
+
+    /// The goals beside the results.
+    pub(crate) fn goals(&self) -> String {
+        let mut text = "| what | goal | result | met |\n|---|---:|---:|---|\n".to_owned();
+        for Goal { what, goal, result, met } in &self.goals {
+            let _ = writeln!(text, "| {what} | {goal} | {result} | {} |", if *met { "yes" } else { "**no**" });
+        }
+        text
+    }
+
+    /// The whole text under a heading.
+    pub(crate) fn whole(&self, heading: &str) -> String {
+        format!("{heading}\n## Goals\n\n{}\n{}", self.goals(), self.tables.trim_end()) + "\n"
+    }
+}
+
+/// Three figures that count.
+pub(crate) fn digits(value: f64) -> String {
+    let places = match value.abs() {
+        0.0 => 0,
+        small if small < 10.0 => 2,
+        middle if middle < 100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.places$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goal_that_is_missed_is_told_as_such() {
+        let mut report = Report::default();
+        report.at_least("rate", 0.4, 0.399);
+        report.at_most("memory", 20.0, 19.96);
+        let goals = report.goals();
+        assert!(!report.all_met());
+        assert!(goals.contains("| rate | ≥ 0.4 | 0.40 | **no** |"), "{goals}");
+        assert!(goals.contains("| memory | ≤ 20 | 20.0 | yes |"), "{goals}");
     }
 }

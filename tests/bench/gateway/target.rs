@@ -1,22 +1,30 @@
-//! What is measured: the upstream itself, nginx, the gateway.
+//! What is measured: the upstream itself, or a program in front of it that has CPU 1 alone.
 
-use crate::load::Body;
 use aperium_tests::process::{Process, Program};
-use aperium_tests::{binaries, ports, wait};
-use http::{Method, Request, header};
-use sha2::{Digest, Sha256};
+use http::Uri;
+use std::ffi::OsString;
 use std::time::Duration;
 
-const TOKEN: &str = "benchmark-token";
+pub(crate) mod gateway;
+pub(crate) mod peers;
+
 /// Kernel clock ticks a second, as /proc counts CPU time on Linux.
 const TICKS: u32 = 100;
+/// On whose behalf the connections ask, in turn.
+pub(crate) const USERS: u32 = 4;
 
 /// One target of the load.
 pub(crate) struct Target {
     pub(crate) name: &'static str,
     pub(crate) port: u16,
+    /// The MCP endpoint.
+    pub(crate) mcp: &'static str,
+    /// Where the HTTP API lies, where it has one; the item's number follows.
+    pub(crate) http: Option<&'static str>,
+    /// The tool that is called.
     pub(crate) tool: &'static str,
-    path: &'static str,
+    /// Tools of its list.
+    pub(crate) tools: usize,
     process: Option<Process>,
     _folder: Option<tempfile::TempDir>,
 }
@@ -24,49 +32,36 @@ pub(crate) struct Target {
 impl Target {
     /// The upstream, without anything in front.
     pub(crate) fn direct(port: u16) -> Self {
-        Self { name: "direct", port, tool: "echo", path: "/mcp", process: None, _folder: None }
+        let tools = crate::asked::TOOLS;
+        Self {
+            name: "direct",
+            port,
+            mcp: "/mcp",
+            http: Some("/item/"),
+            tool: "echo",
+            tools,
+            process: None,
+            _folder: None,
+        }
     }
 
-    /// A proxy in front of the upstream.
-    pub(crate) fn proxy(name: &'static str, port: u16, process: Process, folder: tempfile::TempDir) -> Self {
-        Self { name, port, tool: "echo", path: "/mcp", process: Some(process), _folder: Some(folder) }
+    /// For what proxies MCP only.
+    fn without_http(self) -> Self {
+        Self { http: None, ..self }
     }
 
-    /// The gateway with all functions on: token, 21 grants, request id, metrics, limits, egress guard.
-    pub(crate) async fn gateway(upstream: u16) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let [port, in_cluster, admin] = ports::free_many();
-        let settings = settings(upstream, [port, in_cluster, admin]);
-        std::fs::write(folder.path().join("settings.yaml"), settings).expect("the settings");
-        std::fs::write(folder.path().join("manifests.yaml"), manifests(upstream)).expect("the manifests");
-        let mut process = Program::new("gateway", "taskset")
-            .args(["-c", "1"])
-            .arg(binaries::gateway())
-            .args(["--settings", &folder.path().join("settings.yaml").display().to_string()])
-            .args(["--folder", &folder.path().display().to_string()])
-            .env("RUST_LOG", "warn")
-            .spawn();
-        let probes = format!("http://127.0.0.1:{admin}/readyz");
-        wait::until("the gateway has discovered the upstream", Duration::from_secs(20), async || {
-            let reply = http_get(&probes).await?;
-            reply.text().contains("\"tools\":20").then_some(())
-        })
-        .await;
-        assert!(process.running(), "{}", process.last_lines());
-        let (name, tool, path) = ("aperium gateway", "bench_echo", "/v1/mcp");
-        Self { name, port, tool, path, process: Some(process), _folder: Some(folder) }
+    fn with_tools(self, tools: usize) -> Self {
+        Self { tools, ..self }
     }
 
-    pub(crate) fn request(&self, body: String) -> Request<Body> {
-        Request::builder()
-            .method(Method::POST)
-            .uri(self.path)
-            .header(header::HOST, format!("127.0.0.1:{}", self.port))
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, "application/json, text/event-stream")
-            .header(header::AUTHORIZATION, format!("Bearer {TOKEN}"))
-            .body(Body::from(body))
-            .expect("a request")
+    /// The token of the connection with this number.
+    pub(crate) fn token(number: u32) -> String {
+        format!("benchmark-token-{}", number % USERS)
+    }
+
+    /// The address of an item.
+    pub(crate) fn item(&self, number: u64) -> Uri {
+        format!("{}{number}", self.http.unwrap_or_default()).parse().expect("a path")
     }
 
     /// CPU time of the process and its children so far.
@@ -83,35 +78,18 @@ impl Target {
         Some(Duration::from_secs(ticks.map(u64::from).sum()) / TICKS)
     }
 
-    pub(crate) fn resident_mib(&self) -> Option<u64> {
-        self.process.as_ref().map(|process| process.resident_bytes() >> 20)
+    /// Resident memory in MiB.
+    pub(crate) fn resident_mib(&self) -> Option<f64> {
+        self.resident_kib().map(|kib| kib / 1024.0)
+    }
+
+    /// Resident memory in KiB.
+    pub(crate) fn resident_kib(&self) -> Option<f64> {
+        self.process.as_ref().map(|process| process.resident_bytes() as f64 / 1024.0)
     }
 }
 
-async fn http_get(url: &str) -> Option<aperium_tests::http::Reply> {
-    aperium_tests::http::get(url, &[]).await.ok()
-}
-
-/// One client with a static token; the upstream is the one loopback address that may be reached.
-fn settings(upstream: u16, [public, in_cluster, admin]: [u16; 3]) -> String {
-    let hash: String = Sha256::digest(TOKEN).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!(
-        "listeners: {{public: '127.0.0.1:{public}', inCluster: '127.0.0.1:{in_cluster}', admin: '127.0.0.1:{admin}'}}\n\
-         egress: {{allowHosts: ['127.0.0.1:{upstream}']}}\n\
-         authentication:\n  staticTokens:\n    - name: bench\n      sha256: [\"sha256:{hash}\"]\n"
-    )
-}
-
-/// A connector over the upstream, and 21 grants of which the last opens it.
-fn manifests(upstream: u16) -> String {
-    let head = |kind: &str, name: &str| {
-        format!("---\napiVersion: aperium.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\n")
-    };
-    let mut text =
-        head("Connector", "bench") + &format!("spec: {{protocol: mcp, url: 'http://127.0.0.1:{upstream}/mcp'}}\n");
-    for other in 0..20 {
-        text += &head("Grant", &format!("other-{other}"));
-        text += &format!("spec: {{subjects: ['client:bench'], connectors: ['other{other}/tools/read_*']}}\n");
-    }
-    text + &head("Grant", "bench") + "spec: {subjects: ['client:bench'], connectors: ['bench/tools/*']}\n"
+/// A program on CPU 1.
+fn alone(name: &str, program: impl Into<OsString>) -> Program {
+    Program::new(name, "taskset").args(["-c", "1"]).arg(program)
 }

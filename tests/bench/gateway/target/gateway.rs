@@ -1,0 +1,118 @@
+//! The gateway with all functions on: tokens, grants, request ids, metrics, limits, egress guard, sealed sessions.
+
+use super::{Target, USERS, alone};
+use crate::asked::TOOLS;
+use aperium_tests::http::get;
+use aperium_tests::{binaries, ports, wait};
+use sha2::{Digest as _, Sha256};
+use std::time::Duration;
+
+/// Its name in the tables.
+pub(crate) const NAME: &str = "Aperium gateway";
+/// 32 bytes, as base64.
+const KEYS: &str = r#"{"current":"k1","keys":{"k1":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}}"#;
+
+/// Two connectors of ten tools, one of ten that nobody was granted, an HTTP API; four callers with three grants each, and
+/// others for everybody, up to so many.
+pub(crate) async fn start(upstream: u16, grants: usize) -> Target {
+    let mut connectors: String = ["one", "two", "hidden"].map(|id| connector(id, "mcp", upstream, id)).concat();
+    connectors += &connector("api", "http", upstream, "");
+    let mut all = Vec::new();
+    for user in 0..USERS {
+        for what in ["one/tools/*", "two/tools/*", "api/proxy"] {
+            all.push(grant(all.len(), &caller(user), what));
+        }
+    }
+    for other in all.len()..grants {
+        all.push(grant(other, "*", &format!("other{other}/tools/read_*")));
+    }
+    spawn(upstream, &[connectors, all.concat()], TOOLS, 3).await
+}
+
+/// So many connectors of ten tools, and five grants for two tools of each.
+pub(crate) async fn start_with_many(upstream: u16, connectors: usize) -> Target {
+    let (mut all, mut grants) = (String::new(), String::new());
+    for number in 0..connectors {
+        let id = format!("c{number:03}");
+        all += &connector(&id, "mcp", upstream, "one");
+        for first in (0..10).step_by(2) {
+            let tool = |at: usize| if at == 0 { "echo".to_owned() } else { format!("other_{at:02}") };
+            let what = format!("{id}/tools/{}', '{id}/tools/{}", tool(first), tool(first + 1));
+            grants += &grant(number * 5 + first / 2, &caller(0), &what);
+        }
+    }
+    spawn(upstream, &[all, grants], connectors * 10, connectors).await
+}
+
+async fn spawn(upstream: u16, manifests: &[String], tools: usize, mcp_connectors: usize) -> Target {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir(path("manifests")).expect("a folder");
+    for (at, text) in manifests.iter().enumerate() {
+        std::fs::write(path(&format!("manifests/{at}.yaml")), text).expect("the manifests");
+    }
+    let [port, in_cluster, admin] = ports::free_many();
+    std::fs::write(path("settings.yaml"), settings(upstream, [port, in_cluster, admin])).expect("the settings");
+    std::fs::write(path("keys.json"), KEYS).expect("the keys");
+    let mut process = alone("gateway", binaries::gateway())
+        .arg("--settings")
+        .arg(path("settings.yaml"))
+        .arg("--folder")
+        .arg(path("manifests"))
+        .arg("--encryption-keys")
+        .arg(path("keys.json"))
+        .env("RUST_LOG", "warn")
+        .spawn();
+    let probe = format!("http://127.0.0.1:{admin}/readyz");
+    wait::until("the gateway has discovered its connectors", Duration::from_secs(60), async || {
+        let reply = get(&probe, &[]).await.ok()?;
+        (reply.text().matches("\"tools\":10").count() == mcp_connectors).then_some(())
+    })
+    .await;
+    assert!(process.running(), "{}", process.last_lines());
+    let tool = if tools == TOOLS { "one_echo" } else { "c000_echo" };
+    Target {
+        name: NAME,
+        port,
+        mcp: "/v1/mcp",
+        http: Some("/v1/connectors/api/item/"),
+        tool,
+        tools,
+        process: Some(process),
+        _folder: Some(folder),
+    }
+}
+
+/// Four clients with a static token each. The upstream is the one loopback address that may be reached. No access log, as
+/// the peers write none.
+fn settings(upstream: u16, [public, in_cluster, admin]: [u16; 3]) -> String {
+    let mut text = format!(
+        "listeners: {{public: '127.0.0.1:{public}', inCluster: '127.0.0.1:{in_cluster}', admin: '127.0.0.1:{admin}'}}\n\
+         egress: {{allowHosts: ['127.0.0.1:{upstream}']}}\n\
+         telemetry: {{accessLog: false}}\n\
+         authentication:\n  staticTokens:\n"
+    );
+    for user in 0..USERS {
+        let hash: String = Sha256::digest(Target::token(user)).iter().map(|byte| format!("{byte:02x}")).collect();
+        text += &format!("    - {{name: user-{user}, sha256: [\"sha256:{hash}\"]}}\n");
+    }
+    text
+}
+
+fn caller(user: u32) -> String {
+    format!("client:user-{user}")
+}
+
+fn connector(id: &str, protocol: &str, upstream: u16, path: &str) -> String {
+    format!(
+        "---\napiVersion: aperium.dev/v1alpha1\nkind: Connector\nmetadata: {{name: {id}}}\n\
+         spec: {{protocol: {protocol}, url: 'http://127.0.0.1:{upstream}/{path}'}}\n"
+    )
+}
+
+fn grant(number: usize, subject: &str, what: &str) -> String {
+    format!(
+        "---\napiVersion: aperium.dev/v1alpha1\nkind: Grant\nmetadata: {{name: g{number:04}}}\n\
+         spec: {{subjects: ['{subject}'], connectors: ['{what}']}}\n"
+    )
+}
