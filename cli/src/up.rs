@@ -7,6 +7,7 @@
 
 mod banner;
 mod keys;
+mod local;
 mod relative;
 mod secrets;
 mod services;
@@ -18,7 +19,7 @@ use anyhow::{Context, bail};
 use aperium_core::egress::{EgressRules, LoopbackOpening};
 use aperium_crds::Settings;
 use aperium_gateway::document::{DocumentStore, Severity};
-use aperium_gateway::{CatalogSource, GatewayConfig, Given, Listeners, Own, SettingsSource, folder};
+use aperium_gateway::{BrokerConfig, CatalogSource, GatewayConfig, Given, Listeners, Own, SettingsSource, folder};
 use aperium_platform::egress::EgressPolicy;
 use services::Services;
 use std::io::{ErrorKind, Write as _};
@@ -64,7 +65,8 @@ async fn start(
     let data = args.data.clone().unwrap_or_else(|| home(args).join(".aperium"));
     let sealer = keys::sealer(&data)?;
     let policy = EgressPolicy::new(settings.egress.clone()).context("settings: egress")?;
-    let services = services.start(&folder, &policy, &stop)?;
+    let broker = BrokerConfig::without_credentials(keys::leases(&data)?);
+    let services = services.start(&folder, &policy, &broker, &stop)?;
 
     let (source, resources) = match &args.config {
         Some(file) => {
@@ -91,6 +93,7 @@ async fn start(
             tokens_dir: None,
             data: Some(data),
             sealer,
+            broker,
             listeners: Listeners { public, in_cluster: None, admin: Some(admin) },
         },
         stop.clone(),

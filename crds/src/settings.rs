@@ -39,7 +39,7 @@ pub struct Listeners {
     pub in_cluster: SocketAddr,
     /// Probes and metrics.
     pub admin: SocketAddr,
-    /// The broker. Nothing listens there until the platform holds credentials.
+    /// The broker, for the pods of services.
     pub broker: SocketAddr,
 }
 

@@ -21,6 +21,13 @@ pub(crate) struct Args {
     /// all replicas; read again when it changes. Without it legacy clients get no session.
     #[arg(long, env = "APERIUM_ENCRYPTION_KEYS", default_value = "/etc/aperium/encryption/keys.json")]
     pub(crate) encryption_keys: PathBuf,
+    /// The key ring that signs leases, in the same form; its public half is what services verify with. Without it calls
+    /// of services with credentials of the platform fail.
+    #[arg(long, env = "APERIUM_LEASE_SIGNING_KEYS", default_value = "/etc/aperium/lease-signing/keys.json")]
+    pub(crate) lease_keys: PathBuf,
+    /// Folder with certificate and key of the broker: `tls.crt`, `tls.key`. Without them it answers nobody.
+    #[arg(long, env = "APERIUM_BROKER_TLS_DIR", default_value = "/etc/aperium/broker-tls")]
+    pub(crate) broker_tls: PathBuf,
     /// Folder with manifests of Connectors and Grants; without it they come from the API server.
     #[arg(long, env = "APERIUM_FOLDER")]
     pub(crate) folder: Option<PathBuf>,

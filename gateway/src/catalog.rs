@@ -3,7 +3,7 @@
 //! A Connector or Grant that cannot be taken is left out with its reason; the others are not affected.
 
 use aperium_core::grant::GrantRule;
-use aperium_core::id::ConnectorId;
+use aperium_core::id::{ConnectorId, TenantId};
 use aperium_core::name::Prefixing;
 use aperium_crds::connector::Protocol;
 use aperium_crds::{Connector, Grant, Settings};
@@ -106,11 +106,22 @@ pub(crate) enum Place {
     Service {
         /// A token Secret of the customer's own: name and key.
         token: Option<(String, String)>,
+        /// Whose credentials it uses.
+        whose: Whose,
     },
     /// A remote MCP server, or the base URL of an HTTP API.
     Url(Uri),
     /// A remote MCP server that registered itself: only what `registration.allowHosts` lists is reached.
     Registered(Uri),
+}
+
+/// Whose credentials a managed service uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Whose {
+    /// Those of the platform, by a lease for each call; else mounted ones.
+    pub(crate) platform: bool,
+    /// The one tenant that it serves.
+    pub(crate) tenant: Option<TenantId>,
 }
 
 /// What a Catalog is built from.

@@ -1,6 +1,7 @@
 //! The API server as the source of everything: resources by watch, tokens by GET, and the status of remote Connectors
 //! written back by the one replica that holds the Lease.
 
+use crate::broker::probe::{Prober, Where};
 use crate::discovery::Events;
 use crate::state::State;
 use aperium_platform::leader::Elector;
@@ -41,6 +42,8 @@ impl Cluster {
         let Self { client, namespaces, replica, system_namespace } = self;
         let (connectors, seen) = watch::channel(Vec::new());
         let (leading, leads) = watch::channel(false);
+        let place = Where::Slices { client: client.clone(), namespaces: namespaces.clone(), leads: leads.clone() };
+        let prober = Prober::new(Arc::clone(&state.broker), Arc::clone(&state.snapshot), place);
         let elector = Elector::new(client.clone(), &system_namespace, lease::NAME, replica);
         let reporter =
             report::Reporter { client: client.clone(), state, connectors: seen, leads, snapshots, system_namespace };
@@ -49,6 +52,13 @@ impl Cluster {
         tasks.spawn(watcher.run());
         tasks.spawn(lease::lead(elector, leading, shutdown.clone()));
         tasks.spawn(reporter.run());
+        tasks.spawn({
+            let shutdown = shutdown.clone();
+            async move {
+                prober.run(shutdown).await;
+                lease::Ended::Stopped
+            }
+        });
         // The lease gives itself back; the others just stop.
         shutdown.cancelled().await;
         let _ = tokio::time::timeout(std::time::Duration::from_secs(3), async {

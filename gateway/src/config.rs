@@ -1,6 +1,7 @@
 //! What a gateway is started with. `aperium up` and tests fill it in; the binary makes it from its arguments.
 
 use crate::access::Own;
+use crate::broker::BrokerConfig;
 use crate::catalog::Resources;
 use crate::document::DocumentStore;
 use crate::folder::{FolderSecret, FolderStore};
@@ -29,6 +30,8 @@ pub struct GatewayConfig {
     pub data: Option<PathBuf>,
     /// Seals sessions and what clients carry for us. All replicas of a gateway need the same keys.
     pub sealer: Sealer,
+    /// Leases, and the credentials that they are for.
+    pub broker: BrokerConfig,
     /// Where it listens.
     pub listeners: Listeners,
 }

@@ -10,6 +10,7 @@
 
 mod access;
 mod app;
+pub mod broker;
 mod catalog;
 mod changes;
 mod cluster;
@@ -44,6 +45,7 @@ mod trail;
 mod writer;
 
 pub use access::Own;
+pub use broker::BrokerConfig;
 pub use catalog::{ResourceKey, Resources};
 pub use config::{CatalogSource, GatewayConfig, Given, GivenService, Listeners, SettingsSource};
 pub use run::{RunError, run};

@@ -4,9 +4,11 @@ mod args;
 
 use anyhow::Context as _;
 use aperium_crds::Settings;
-use aperium_gateway::{CatalogSource, GatewayConfig, Given, Listeners, Own, SettingsSource, folder, run};
+use aperium_gateway::{BrokerConfig, CatalogSource, GatewayConfig, Given, Listeners, Own, SettingsSource, folder, run};
 use aperium_platform::egress::api_server;
+use aperium_platform::lease::LeaseSigner;
 use aperium_platform::seal::Sealer;
+use aperium_platform::serve::ServerTls;
 use aperium_platform::{shutdown, telemetry};
 use args::Args;
 use clap::Parser as _;
@@ -25,7 +27,7 @@ async fn main() -> anyhow::Result<()> {
     // Whatever was linked in beside it: there is one provider of cryptography.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let stop = shutdown::on_signal().context("signal handlers")?;
-    let listeners = listen(&args).await?;
+    let (listeners, broker) = listen(&args).await?;
     let source = source(&args).await?;
     let own = Own { service: args.service, namespace: args.namespace, addresses: args.pod_ips, loopback: false };
     let config = GatewayConfig {
@@ -35,6 +37,13 @@ async fn main() -> anyhow::Result<()> {
         tokens_dir: Some(args.tokens_dir),
         data: None,
         sealer: Sealer::file(args.encryption_keys),
+        broker: BrokerConfig {
+            listener: Some((
+                broker,
+                ServerTls::files(args.broker_tls.join("tls.crt"), args.broker_tls.join("tls.key")),
+            )),
+            ..BrokerConfig::without_credentials(LeaseSigner::file(args.lease_keys))
+        },
         listeners,
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "gateway starts");
@@ -42,15 +51,16 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn listen(args: &Args) -> anyhow::Result<Listeners> {
+async fn listen(args: &Args) -> anyhow::Result<(Listeners, TcpListener)> {
     let text = std::fs::read_to_string(&args.settings).with_context(|| args.settings.display().to_string())?;
     let addresses = Settings::parse(&text).with_context(|| args.settings.display().to_string())?.listeners;
     let bind = async |address| TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"));
-    Ok(Listeners {
+    let listeners = Listeners {
         public: bind(addresses.public).await?,
         in_cluster: Some(bind(addresses.in_cluster).await?),
         admin: Some(bind(addresses.admin).await?),
-    })
+    };
+    Ok((listeners, bind(addresses.broker).await?))
 }
 
 async fn source(args: &Args) -> anyhow::Result<CatalogSource> {

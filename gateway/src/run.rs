@@ -2,6 +2,9 @@
 
 use crate::access::Access;
 use crate::app;
+use crate::broker::pods::Pods;
+use crate::broker::probe::{Prober, Where};
+use crate::broker::{Broker, BrokerConfig};
 use crate::catalog::{Catalog, Resources};
 use crate::changes::hub::Hub;
 use crate::config::{CatalogSource, GatewayConfig, Listeners, SettingsSource};
@@ -18,12 +21,13 @@ use crate::spans::{Spans, SpansError};
 use crate::state::State;
 use crate::writer::{ClusterWriter, Writer};
 use aperium_crds::Settings;
-use aperium_platform::serve::{ServerLimits, serve};
+use aperium_platform::serve::{ServerLimits, ServerTls, serve, serve_tls};
 use arc_swap::ArcSwap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -81,6 +85,12 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new(), None)));
     let metrics = Arc::new(Metrics::new());
     let spans = Spans::start(&settings, shutdown.clone())?;
+    let BrokerConfig { signer, credentials, redeemed, listener, local } = config.broker;
+    let pods = match &config.source {
+        CatalogSource::Cluster { client, .. } => Some(Pods::new(client.clone())),
+        CatalogSource::Given(_) | CatalogSource::Folder(_) | CatalogSource::Document(_) => None,
+    };
+    let broker = Broker::new(signer, credentials, redeemed, &local, pods, Arc::clone(&snapshot));
     let state = Arc::new(State {
         access: ArcSwap::from_pointee(Access::new(&config.own, &settings, &tokens)),
         changes: Hub::new(Arc::clone(&snapshot), snapshots.clone(), Arc::clone(&metrics), shutdown.clone()),
@@ -94,6 +104,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         changing: Mutex::default(),
         stopping: shutdown.clone(),
         reviewer,
+        broker,
         spans,
         loaded: AtomicBool::new(false),
     });
@@ -105,6 +116,10 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     if !matches!(config.settings, SettingsSource::Fixed(_)) || config.tokens_dir.is_some() {
         let watcher = settings::Watcher::new(config.settings, config.tokens_dir, (*settings).clone(), tokens);
         tasks.spawn(watcher.run(events.clone(), Arc::clone(&state.metrics), shutdown.clone()));
+    }
+    if !matches!(config.source, CatalogSource::Cluster { .. }) {
+        let prober = Prober::new(Arc::clone(&state.broker), Arc::clone(&state.snapshot), Where::Links);
+        tasks.spawn(prober.run(shutdown.clone()));
     }
     match config.source {
         CatalogSource::Given(given) => {
@@ -125,7 +140,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
             tasks.spawn(cluster.run(Arc::clone(&state), events, snapshots, shutdown.clone()));
         }
     }
-    let served = serve_all(config.listeners, &state, &settings, shutdown.clone()).await;
+    let served = serve_all(config.listeners, listener, &state, &settings, shutdown.clone()).await;
     shutdown.cancel();
     // They have heard it; the Lease is given back so that no other replica has to wait for its end.
     let ended = async { while tasks.join_next().await.is_some() {} };
@@ -149,6 +164,7 @@ fn check_loopback(config: &GatewayConfig) -> Result<(), RunError> {
 
 async fn serve_all(
     listeners: Listeners,
+    broker: Option<(TcpListener, ServerTls)>,
     state: &Arc<State>,
     settings: &Settings,
     shutdown: CancellationToken,
@@ -165,6 +181,10 @@ async fn serve_all(
     servers.spawn(serve(listeners.public, public.clone(), limits.clone(), shutdown.clone()));
     if let Some(listener) = listeners.in_cluster {
         servers.spawn(serve(listener, public, limits.clone(), shutdown.clone()));
+    }
+    if let Some((listener, tls)) = broker {
+        let app = crate::broker::router(&state.broker);
+        servers.spawn(serve_tls(listener, tls, app, limits.clone(), shutdown.clone()));
     }
     if let Some(listener) = listeners.admin {
         servers.spawn(serve(listener, app::admin(state), limits, shutdown));

@@ -1,6 +1,7 @@
 //! What all requests share: the current rules of access, the current Snapshot, metrics.
 
 use crate::access::Access;
+use crate::broker::Broker;
 use crate::changes::hub::Hub;
 use crate::discovery::{Event, Events};
 use crate::entry::mcp::KeptCall;
@@ -47,6 +48,8 @@ pub(crate) struct State {
     pub(crate) stopping: CancellationToken,
     /// Asks the API server about ServiceAccount tokens; none without a cluster.
     pub(crate) reviewer: Option<Reviewer>,
+    /// Makes leases, and gives credentials for them.
+    pub(crate) broker: Arc<Broker>,
     /// Takes the spans of finished requests; none unless a collector is configured.
     pub(crate) spans: Option<Spans>,
     /// Whether the Catalog has been read once: before that nobody can be served.

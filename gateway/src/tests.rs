@@ -4,6 +4,7 @@ mod access;
 mod access_log;
 mod api;
 mod bad_input;
+mod broker;
 mod calls;
 mod changes;
 mod config;

@@ -2,16 +2,21 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use aperium_core::id::{ConnectorName, IdError, ModuleName};
+use aperium_core::id::{ConnectorId, ConnectorName, IdError, ModuleName, TenantId};
 use aperium_platform::bearer::TokenSource;
-use aperium_platform::egress::{EgressPolicy, EgressRules, FactsFile, PolicyError};
+use aperium_platform::egress::{
+    BrokerAddress, BrokerClient, EgressError, EgressPolicy, EgressRules, FactsFile, PolicyError,
+};
+use aperium_platform::lease::{Audience, BROKER_CA, LeaseVerifier, PublicKeys};
 use aperium_platform::serve::ServerLimits;
 use clap::Parser;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::broker::{HttpBroker, Platform};
 use crate::calls::{CallRules, CallRulesError};
 use crate::config::{DEFAULT_MAX_BODY, ServiceConfig};
 use crate::connectors;
@@ -59,9 +64,35 @@ pub struct Args {
     #[arg(long, env = "APERIUM_CONNECTOR_NAME", value_name = "NAME")]
     connector_name: Option<String>,
 
-    /// The id of the Connector, for the logs.
+    /// The id of the Connector, for the logs, and the one that leases must be for.
     #[arg(long, env = "APERIUM_CONNECTOR_ID", value_name = "ID")]
     connector_id: Option<String>,
+
+    /// The broker of the platform. With it credentials come from there, and every call needs a lease; the directory of
+    /// credentials is not read.
+    #[arg(long, env = "APERIUM_BROKER", value_name = "HOST:PORT")]
+    broker: Option<String>,
+
+    /// Who this service is in a lease: its namespace and ServiceAccount.
+    #[arg(long, env = "APERIUM_LEASE_AUDIENCE", value_name = "NAMESPACE/NAME")]
+    lease_audience: Option<String>,
+
+    /// Directory with the public keys of leases and the CA of the broker; read again when they change.
+    #[arg(long, env = "APERIUM_LEASE_KEYS_DIR", value_name = "DIR", default_value = "/var/run/aperium/broker")]
+    lease_keys_dir: PathBuf,
+
+    /// File with the ServiceAccount token that the broker is shown (audience `aperium-broker`).
+    #[arg(
+        long,
+        env = "APERIUM_BROKER_TOKEN_FILE",
+        value_name = "FILE",
+        default_value = "/var/run/aperium/identity/token"
+    )]
+    broker_token_file: PathBuf,
+
+    /// `spec.service.tenant` of the Connector: the one tenant of this service.
+    #[arg(long, env = "APERIUM_TENANT", value_name = "TENANT")]
+    tenant: Option<String>,
 
     /// `spec.calls` of the Connector: {"timeoutSeconds":30,"maxConcurrent":64,"writes":"Disabled"}.
     #[arg(long, env = "APERIUM_CALLS", value_name = "JSON", default_value = "{}")]
@@ -106,6 +137,18 @@ pub enum ArgsError {
     /// The name of the Connector is malformed.
     #[error("APERIUM_CONNECTOR_NAME is malformed")]
     Name(#[source] IdError),
+    /// The tenant is malformed.
+    #[error("APERIUM_TENANT is malformed")]
+    Tenant(#[source] IdError),
+    /// The address of the broker is none.
+    #[error("APERIUM_BROKER is no host:port")]
+    Broker(#[source] EgressError),
+    /// Without knowing who it is a service can verify no lease.
+    #[error("with APERIUM_BROKER, APERIUM_LEASE_AUDIENCE must be <namespace>/<ServiceAccount>")]
+    Audience,
+    /// The same of its Connector.
+    #[error("with APERIUM_BROKER, APERIUM_CONNECTOR_ID must be the Connector's id")]
+    ConnectorId,
     /// The settings are no JSON.
     #[error("APERIUM_SETTINGS is not JSON")]
     Settings(#[source] serde_json::Error),
@@ -154,7 +197,12 @@ impl Args {
             credentials_dir,
             settings,
             connector_name,
-            connector_id: _,
+            connector_id,
+            broker,
+            lease_audience,
+            lease_keys_dir,
+            broker_token_file,
+            tenant,
             calls,
             hide,
             egress,
@@ -181,10 +229,25 @@ impl Args {
             (None, Some(token)) => TokenSource::fixed(token),
             (None, None) => TokenSource::file(PathBuf::from(TOKEN_FILE)),
         };
+        let credentials = match broker {
+            None => CredentialsSource::Dir(credentials_dir),
+            Some(address) => {
+                let address = BrokerAddress::parse(&address).map_err(ArgsError::Broker)?;
+                let audience = lease_audience.as_deref().and_then(|text| Audience::parse(text).ok());
+                let id = connector_id.as_deref().and_then(|text| ConnectorId::parse(text).ok());
+                let (audience, id) = (audience.ok_or(ArgsError::Audience)?, id.ok_or(ArgsError::ConnectorId)?);
+                let client = BrokerClient::new(address, lease_keys_dir.join(BROKER_CA));
+                CredentialsSource::Platform(Platform {
+                    leases: LeaseVerifier::file(lease_keys_dir.join(PublicKeys::KEY), audience, id),
+                    broker: Arc::new(HttpBroker::new(client, broker_token_file)),
+                })
+            }
+        };
         let address = listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], connector.info().port)));
         let config = ServiceConfig {
             token,
-            credentials: CredentialsSource::Dir(credentials_dir),
+            credentials,
+            tenant: tenant.as_deref().map(TenantId::parse).transpose().map_err(ArgsError::Tenant)?,
             settings: object(&settings).map_err(ArgsError::Settings)?,
             calls: CallRules::parse(&calls)?,
             hide: serde_json::from_str(&hide).map_err(ArgsError::Hide)?,
@@ -257,10 +320,23 @@ mod tests {
             ("--hide", "{}", "APERIUM_TOOLS_HIDE"),
             ("--egress", "[]", "APERIUM_EGRESS"),
             ("--connector-name", "Not A Name", "APERIUM_CONNECTOR_NAME"),
+            ("--tenant", "a b", "APERIUM_TENANT"),
+            ("--broker", "https://gateway", "APERIUM_BROKER"),
+            ("--broker", "gateway:9443", "APERIUM_LEASE_AUDIENCE"),
         ] {
             let error = resolve(&["--connector", "postgres", flag, value]).err().unwrap();
             assert!(error.to_string().contains(variable), "{error}");
         }
+    }
+
+    #[test]
+    fn with_a_broker_credentials_come_from_the_platform() {
+        let args = ["--connector", "postgres", "--broker", "aperium-gateway.aperium-system.svc:9443"];
+        let of = |more: &[&str]| resolve(&[&args[..], more].concat());
+        let audience = ["--lease-audience", "erp/aperium-mcp-db"];
+        assert!(of(&audience).err().unwrap().to_string().contains("APERIUM_CONNECTOR_ID"));
+        let Ok(Command::Serve(config, _)) = of(&[&audience[..], &["--connector-id", "db"]].concat()) else { panic!() };
+        assert!(matches!(config.credentials, CredentialsSource::Platform(_)));
     }
 
     #[test]

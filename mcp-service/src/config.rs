@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use aperium_core::id::TenantId;
 use aperium_platform::bearer::TokenSource;
 use aperium_platform::egress::{EgressError, EgressPolicy, ExternalClient, FactsFile, GuardedDialer, Reach};
 use aperium_platform::serve::{ServerLimits, serve as serve_router};
@@ -15,7 +16,7 @@ use crate::connector::Connector;
 use crate::credentials::CredentialsSource;
 use crate::server::{Face, router};
 use crate::service::readiness::watch;
-use crate::service::{Clients, Service};
+use crate::service::{Clients, Of, Service};
 
 /// The largest request body, in bytes, unless configured otherwise.
 pub const DEFAULT_MAX_BODY: usize = 4 * 1024 * 1024;
@@ -28,6 +29,8 @@ pub struct ServiceConfig {
     pub token: TokenSource,
     /// Where the credentials of the upstream come from.
     pub credentials: CredentialsSource,
+    /// The one tenant of a single-tenant service (`spec.service.tenant`).
+    pub tenant: Option<TenantId>,
     /// `spec.service.settings`.
     pub settings: Value,
     /// `spec.calls`.
@@ -134,11 +137,16 @@ fn build(config: &ServiceConfig) -> Result<Service, ServeError> {
         dialer: GuardedDialer::new(config.egress.clone(), Reach::Admin),
         local: config.local,
     };
+    let platform = match &config.credentials {
+        CredentialsSource::Platform(platform) => Some(platform.clone()),
+        CredentialsSource::Dir(_) | CredentialsSource::Memory(_) => None,
+    };
     Ok(Service::new(
         Arc::clone(&config.connector),
         config.calls.clone(),
         config.hide.clone(),
         clients,
         config.token.clone(),
+        Of { platform, tenant: config.tenant.clone() },
     ))
 }

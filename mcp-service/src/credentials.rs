@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use tokio::sync::watch;
 
+use crate::broker::Platform;
 use crate::connector::{CredentialField, Fields};
 
 /// The largest field, in bytes: certificates and service account keys are a few KiB.
@@ -26,6 +27,8 @@ pub enum CredentialsSource {
     Dir(PathBuf),
     /// A value in memory, changed by whoever holds the sender (`aperium up`).
     Memory(watch::Receiver<Fields>),
+    /// The platform: a lease for each call, redeemed at the broker.
+    Platform(Platform),
 }
 
 /// Why credentials could not be read. Holds names only, never a value.
@@ -54,6 +57,8 @@ impl CredentialsSource {
     pub(crate) fn load(&self, wanted: &'static [CredentialField]) -> Result<Fields, CredentialsError> {
         match self {
             Self::Memory(current) => Ok(current.borrow().clone()),
+            // Nothing is there before a call brings a lease.
+            Self::Platform(_) => Ok(Fields::default()),
             Self::Dir(dir) => {
                 let mut fields = Vec::with_capacity(wanted.len());
                 for field in wanted {
@@ -70,6 +75,7 @@ impl CredentialsSource {
     pub(crate) async fn maybe_changed(&mut self) {
         match self {
             Self::Dir(_) => tokio::time::sleep(LOOK_EVERY).await,
+            Self::Platform(_) => std::future::pending().await,
             Self::Memory(current) => {
                 if current.changed().await.is_err() {
                     // Nobody holds the sender any more: these values are final.

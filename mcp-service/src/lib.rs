@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! args, env ─► ServiceConfig ─► serve: bearer ─► guard ─► rmcp ─► call (effect, limits) ─► Tool ─► Upstream
+//!                               lease ─► tenants: one redeemed credential for a few seconds ─► Upstream of the call
 //!                               watch: credentials ─► binding ─► probe ─► /readyz, metrics
 //! ```
 //! What comes in: a module name, a service token, credentials, settings. What goes out: `/mcp`, `/healthz`,
@@ -9,6 +10,7 @@
 //! it may rely on is in [`connector`].
 
 pub mod args;
+pub mod broker;
 mod calls;
 mod catalog;
 mod config;

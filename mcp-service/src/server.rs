@@ -3,7 +3,8 @@
 //! ```text
 //! request id ─► /healthz, /readyz                                      open: the kubelet has no token
 //!            ─► bearer ─► /metrics                                     (open when the Connector says so)
-//!            ─► bearer ─► guard ─► rmcp (Host, Origin, eras) ─► handler ─► call
+//!            ─► bearer ─► /probe                                       with a lease of its own
+//!            ─► bearer ─► guard (lease) ─► rmcp (Host, Origin, eras) ─► handler ─► call
 //! ```
 
 mod envelope;
@@ -16,16 +17,18 @@ use std::sync::Arc;
 
 use aperium_platform::bearer::{TokenSource, require_bearer};
 use aperium_platform::probes;
-use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::json;
 
 use crate::service::Service;
+use crate::service::readiness::probe;
 use handler::Handler;
 
 /// What the face needs to know beside the service itself.
@@ -35,6 +38,9 @@ pub(crate) struct Face {
     pub(crate) metrics_open: bool,
     pub(crate) max_body: usize,
 }
+
+/// Where the gateway pushes probes.
+const PROBE_PATH: &str = "/probe";
 
 /// Hosts that are always good: a browser page cannot have rebound them to somewhere else.
 const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -53,10 +59,13 @@ pub(crate) fn router(service: &Arc<Service>, face: Face) -> Router {
     let rmcp =
         StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(NeverSessionManager::default()), config);
 
+    let guarded = guard::Guarded { service: Arc::clone(service), max_body: face.max_body };
     let mcp = Router::new()
         .route_service("/mcp", rmcp.clone())
         .route_service("/mcp/", rmcp)
-        .layer(middleware::from_fn_with_state(guard::Limits { max_body: face.max_body }, guard::guard));
+        .layer(middleware::from_fn_with_state(guarded, guard::guard));
+    // The gateway pushes probes: a service never asks for a credential on its own word.
+    let mcp = mcp.merge(Router::new().route(PROBE_PATH, post(probe)).with_state(Arc::clone(service)));
     let metrics = Router::new().route("/metrics", get(metrics)).with_state(Arc::clone(service));
     let (guarded, open) = if face.metrics_open { (mcp, metrics) } else { (mcp.merge(metrics), Router::new()) };
     let guarded = guarded
@@ -75,6 +84,13 @@ pub(crate) fn router(service: &Arc<Service>, face: Face) -> Router {
 
 async fn readyz(State(service): State<Arc<Service>>) -> Response {
     service.readiness.report(&service.binding().catalog).into_response()
+}
+
+async fn probe(State(service): State<Arc<Service>>, headers: HeaderMap) -> Response {
+    match probe::pushed(&service, &headers).await {
+        Ok(check) => Json(check).into_response(),
+        Err(refused) => (StatusCode::FORBIDDEN, Json(json!({"error": refused.reason()}))).into_response(),
+    }
 }
 
 async fn metrics(State(service): State<Arc<Service>>) -> Response {

@@ -10,6 +10,7 @@
 
 pub mod args;
 pub mod backoff;
+pub mod broker;
 pub mod cluster_facts;
 pub mod connector;
 pub mod context;
@@ -160,6 +161,7 @@ async fn lead(
     work.spawn(routing::run(context.clone(), stop.clone()));
     work.spawn(grant::run(context.clone(), stop.clone()));
     work.spawn(encryption::run(context.clone(), fixed.system_namespace.clone(), stop.clone()));
+    work.spawn(broker::run(context.clone(), stop.clone()));
     work.spawn(cluster_facts::run(context.clone(), fixed.clone(), facts_hold, stop.clone()));
     if let Some((path, fixed)) = followed {
         work.spawn(settings::follow(context.clone(), path, fixed, stop.clone()));

@@ -33,6 +33,14 @@ pub const TOKEN_DIR: &str = "/var/run/aperium/token";
 pub const CREDENTIALS_DIR: &str = "/var/run/aperium/credentials";
 /// Where the facts of the cluster are mounted.
 pub const FACTS_DIR: &str = "/var/run/aperium/cluster";
+/// Where the public keys of leases and the CA of the broker are mounted.
+pub const BROKER_DIR: &str = "/var/run/aperium/broker";
+/// Where the token is mounted by which the broker knows a pod.
+pub const IDENTITY_DIR: &str = "/var/run/aperium/identity";
+/// The volume with that token: only the service's own container may mount it.
+pub const IDENTITY_VOLUME: &str = "identity";
+/// The ConfigMap with the public keys of leases and the CA of the broker, in every watched namespace.
+pub const LEASE_KEYS: &str = "aperium-lease-keys";
 /// Where a backend mounts the tokens of the services it calls: `<dir>/<connector>/<key>`.
 pub const BACKEND_TOKENS_DIR: &str = "/var/run/aperium/tokens";
 
@@ -87,6 +95,12 @@ impl Names {
             "app.kubernetes.io/managed-by": MANAGER,
             CONNECTOR_LABEL: name.as_str(),
         })
+    }
+
+    /// The name of the gateway's Service in full, which its certificate carries.
+    #[must_use]
+    pub fn gateway_host(&self) -> String {
+        format!("aperium-gateway.{}.svc.{}", self.system_namespace, self.cluster_domain)
     }
 
     /// Where the gateway and backends reach a Connector's service.

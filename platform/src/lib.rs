@@ -12,6 +12,7 @@ pub mod egress;
 pub mod json;
 #[cfg(feature = "kubernetes")]
 pub mod leader;
+pub mod lease;
 pub mod metrics;
 pub mod oauth;
 pub mod probes;

@@ -22,15 +22,15 @@ use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use file::RingFile;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
 mod file;
-mod ring;
+pub(crate) mod ring;
 
+pub(crate) use file::RingFile;
 pub use ring::{KeyRing, RingError};
 
 const FORMAT: u8 = 1;
@@ -85,7 +85,7 @@ pub struct Sealer(Arc<Source>);
 
 enum Source {
     Fixed(Arc<KeyRing>),
-    File(RingFile),
+    File(RingFile<KeyRing>),
 }
 
 impl Sealer {
@@ -93,7 +93,7 @@ impl Sealer {
     /// 500 ms; a bad new file leaves the old ring in place.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self(Arc::new(Source::File(RingFile::new(path.into()))))
+        Self(Arc::new(Source::File(RingFile::new(path.into(), KeyRing::parse))))
     }
 
     /// A ring that stays what it is.

@@ -14,10 +14,12 @@ use http::StatusCode;
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Service, ServiceExt as _};
 
@@ -28,10 +30,12 @@ mod head;
 mod refusal;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use accept::{Accept, Backoff};
 use guard::{Guard, Verdict};
 pub use refusal::{Refusal, Refusals};
+pub use tls::{ServerTls, TlsFilesError};
 
 /// Limits of one listener.
 #[derive(Debug, Clone)]
@@ -98,11 +102,32 @@ pub async fn serve<A: App>(
     limits: ServerLimits,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    run(listener, app, limits, shutdown).await;
+    run(listener, app, limits, None, shutdown).await;
     Ok(())
 }
 
-async fn run<A: App>(mut listener: impl Accept, app: A, limits: ServerLimits, shutdown: CancellationToken) {
+/// The same over TLS. The handshake has the time of a request head; without a certificate connections are closed.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_tls<A: App>(
+    listener: TcpListener,
+    tls: ServerTls,
+    app: A,
+    limits: ServerLimits,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    run(listener, app, limits, Some(tls), shutdown).await;
+    Ok(())
+}
+
+async fn run<A: App>(
+    mut listener: impl Accept,
+    app: A,
+    limits: ServerLimits,
+    tls: Option<ServerTls>,
+    shutdown: CancellationToken,
+) {
     let builder = Arc::new(builder(&limits));
     let limits = Arc::new(limits);
     let slots = Arc::new(Semaphore::new(limits.max_connections));
@@ -121,11 +146,17 @@ async fn run<A: App>(mut listener: impl Accept, app: A, limits: ServerLimits, sh
         };
         let connection =
             Connection { app: app.clone(), builder: Arc::clone(&builder), limits: Arc::clone(&limits), peer };
-        let (shutdown, cut) = (shutdown.clone(), cut.clone());
+        let (tls, shutdown, cut) = (tls.clone(), shutdown.clone(), cut.clone());
         connections.spawn(async move {
             let _slot = slot;
+            let serving = async {
+                match tls {
+                    None => connection.serve(stream, shutdown).await,
+                    Some(tls) => connection.serve_tls(stream, &tls, shutdown).await,
+                }
+            };
             tokio::select! {
-                () = connection.serve(stream, shutdown) => {}
+                () = serving => {}
                 () = cut.cancelled() => {}
             }
         });
@@ -167,7 +198,24 @@ struct Connection<A> {
 }
 
 impl<A: App> Connection<A> {
-    async fn serve(self, stream: TcpStream, shutdown: CancellationToken) {
+    async fn serve_tls(self, stream: TcpStream, tls: &ServerTls, shutdown: CancellationToken) {
+        let Some(config) = tls.config() else { return };
+        let handshake = TlsAcceptor::from(config).accept(stream);
+        let shaken = tokio::select! {
+            () = shutdown.cancelled() => return,
+            shaken = time::timeout(self.limits.header_timeout, handshake) => shaken,
+        };
+        match shaken {
+            Ok(Ok(stream)) => self.serve(stream, shutdown).await,
+            Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(peer = %self.peer, "TLS handshake took too long"),
+        }
+    }
+
+    async fn serve<S>(self, stream: S, shutdown: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let Self { app, builder, limits, peer } = self;
         let verdict = Arc::new(Verdict::default());
         let guarded = Guard::new(stream, limits.of_stream(), Arc::clone(&verdict));

@@ -8,10 +8,10 @@
 
 use crate::error::StoreError;
 use crate::now_ms;
-use crate::scope::TenantStore;
+use crate::scope::{EveryTenant, TenantStore};
 use crate::tx::{Row, TenantTx};
 use crate::vault::Place;
-use aperium_core::id::ConnectorId;
+use aperium_core::id::{ConnectorId, TenantId};
 use aperium_platform::seal::{Purpose, SealError};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::BTreeMap;
@@ -119,12 +119,30 @@ const NEXT: &str = "INSERT INTO credential_sets (tenant, connector, version, sav
     VALUES ($1, $2, 1, $3, $4, $5) ON CONFLICT (tenant, connector) DO UPDATE SET \
     version = credential_sets.version + 1, saved_ms = excluded.saved_ms, saved_by = excluded.saved_by, \
     expires_ms = excluded.expires_ms, used_ms = NULL, revoked_ms = NULL RETURNING version";
+const HOLDERS: &str = "SELECT tenant, version FROM credential_sets /* every tenant */ \
+    WHERE connector = $1 AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $2) ORDER BY tenant LIMIT 10000";
 const CLEAR: &str = "DELETE FROM credential_fields WHERE tenant = $1 AND connector = $2";
 const FIELD: &str =
     "INSERT INTO credential_fields (tenant, connector, field, version, sealed) VALUES ($1, $2, $3, $4, $5)";
 const USED: &str = "UPDATE credential_sets SET used_ms = $3 WHERE tenant = $1 AND connector = $2 AND version = $4";
 const REVOKE: &str = "UPDATE credential_sets SET version = version + 1, revoked_ms = $3 \
     WHERE tenant = $1 AND connector = $2 AND revoked_ms IS NULL";
+
+impl EveryTenant {
+    /// The tenants that have a credential for a connector that may be used, with its version; at most 10,000 of them.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn credential_holders(&self, connector: &ConnectorId) -> Result<Vec<(TenantId, i64)>, StoreError> {
+        let mut tx = self.read().await?;
+        let rows = tx.query(HOLDERS).bind(connector.key()).bind(now_ms()).all().await?;
+        let holder = |row: &Row| {
+            let tenant = TenantId::parse(&row.text("tenant")?).map_err(|_| StoreError::Row)?;
+            Ok::<_, StoreError>((tenant, row.int("version")?))
+        };
+        rows.iter().map(holder).collect()
+    }
+}
 
 impl TenantStore {
     /// Saves a new version, which replaces all fields of the one before. The tenant becomes known with it.

@@ -53,6 +53,7 @@
 pub mod credentials;
 mod error;
 mod health;
+mod leases;
 pub mod migrations;
 mod oauth;
 mod scope;

@@ -40,6 +40,7 @@ pub const STEPS: &[Step] = &[
             of_tenants("credential_fields"),
         ],
     },
+    Step { version: 3, name: "broker", sql: include_str!("migrations/0003_broker.sql"), tenant_tables: &[] },
     Step {
         version: 4,
         name: "oauth",
@@ -47,6 +48,9 @@ pub const STEPS: &[Step] = &[
         tenant_tables: &[of_tenants("oauth_clients"), of_tenants("oauth_flows"), of_tenants("oauth_tokens")],
     },
 ];
+
+/// What may be lost in a crash: PostgreSQL does not log it.
+const UNLOGGED: &[&str] = &["redeemed_leases"];
 
 /// Every table that belongs to tenants.
 pub fn tenant_tables() -> impl Iterator<Item = TenantTable> {
@@ -73,6 +77,9 @@ impl Step {
                  \nCREATE POLICY tenant ON {table} USING ({column} = current_setting('aperium.tenant', true) \
                  OR current_setting('aperium.tenant', true) = '*');\n"
             ));
+        }
+        for table in UNLOGGED.iter().filter(|table| self.sql.contains(&format!("CREATE TABLE {table} "))) {
+            sql.push_str(&format!("\nALTER TABLE {table} SET UNLOGGED;\n"));
         }
         sql
     }

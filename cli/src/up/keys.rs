@@ -1,18 +1,30 @@
-//! The data folder → the key ring in it, made at the first start and readable by its owner alone.
+//! The data folder → the key rings in it, made at the first start and readable by its owner alone.
 
 use anyhow::Context;
+use aperium_platform::lease::LeaseSigner;
 use aperium_platform::seal::{KeyRing, Sealer};
 use secrecy::ExposeSecret as _;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const FILE: &str = "encryption-keys.json";
+const LEASES: &str = "lease-signing-keys.json";
 
 /// The keys that seal sessions: of the last start where there was one, so that clients need not begin anew.
 pub(crate) fn sealer(data: &Path) -> anyhow::Result<Sealer> {
-    let path = data.join(FILE);
+    ring(data, FILE).map(Sealer::file)
+}
+
+/// The keys that sign leases.
+pub(crate) fn leases(data: &Path) -> anyhow::Result<LeaseSigner> {
+    ring(data, LEASES).map(LeaseSigner::file)
+}
+
+/// A key ring, made where there is none.
+fn ring(data: &Path, file: &str) -> anyhow::Result<PathBuf> {
+    let path = data.join(file);
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -23,7 +35,7 @@ pub(crate) fn sealer(data: &Path) -> anyhow::Result<Sealer> {
     }
     let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
     KeyRing::parse(&text).with_context(|| path.display().to_string())?;
-    Ok(Sealer::file(path))
+    Ok(path)
 }
 
 /// Makes the file whole or not at all: a start that is broken off, or another one at the same time, must not leave half
@@ -60,6 +72,8 @@ mod tests {
         assert_eq!(*sealer(&data).unwrap().open(purpose, b"", &sealed).unwrap(), b"x", "the second start has the same");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&data.join(FILE)), mode(&data)), (0o600, 0o700));
+        assert!(leases(&data).unwrap().loaded());
+        assert_eq!(mode(&data.join(LEASES)), 0o600);
         std::fs::write(data.join(FILE), "{}").unwrap();
         assert!(format!("{:#}", sealer(&data).unwrap_err()).contains("encryption-keys.json"));
     }

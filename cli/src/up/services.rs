@@ -1,14 +1,15 @@
 //! Connectors with a module → MCP services of this process, each on a loopback port with a token made at start.
 
-use super::secrets;
+use super::{NAMESPACE, local, secrets};
 use crate::token;
 use anyhow::{Context, anyhow};
-use aperium_core::id::ModuleName;
+use aperium_core::id::{ConnectorName, ModuleName, TenantId};
+use aperium_core::name::effective_id;
 use aperium_crds::Connector;
 use aperium_crds::connector::{CredentialSource, Service, Writes};
-use aperium_gateway::GivenService;
 use aperium_gateway::folder::Folder;
-use aperium_mcp_service::connector::{Connector as Module, Fields};
+use aperium_gateway::{BrokerConfig, GivenService};
+use aperium_mcp_service::connector::Connector as Module;
 use aperium_mcp_service::{CallRules, CredentialsSource, DEFAULT_MAX_BODY, ServiceConfig, serve};
 use aperium_platform::bearer::TokenSource;
 use aperium_platform::egress::{ClusterEndpoint, EgressPolicy};
@@ -52,9 +53,10 @@ impl Services {
         self,
         folder: &Folder,
         egress: &EgressPolicy,
+        broker: &BrokerConfig,
         stop: &CancellationToken,
     ) -> anyhow::Result<HashMap<String, GivenService>> {
-        self.0.into_iter().map(|prepared| prepared.start(folder, egress, stop)).collect()
+        self.0.into_iter().map(|prepared| prepared.start(folder, egress, broker, stop)).collect()
     }
 }
 
@@ -63,12 +65,13 @@ impl Prepared {
         self,
         folder: &Folder,
         egress: &EgressPolicy,
+        broker: &BrokerConfig,
         stop: &CancellationToken,
     ) -> anyhow::Result<(String, GivenService)> {
         let connector = name(&self.connector);
         let token = TokenSource::fixed(token::random()?.into());
         let config =
-            self.config(folder, egress, token.clone()).with_context(|| format!("Connector \"{connector}\""))?;
+            self.config(folder, egress, broker, token.clone()).with_context(|| format!("Connector \"{connector}\""))?;
         let address = self.listener.local_addr().context("a listener has no address")?;
         let endpoint = ClusterEndpoint::local(address).context("a service is not on loopback")?;
         let (listener, stop, named) = (self.listener, stop.clone(), connector.clone());
@@ -80,7 +83,13 @@ impl Prepared {
         Ok((connector, GivenService { endpoint, token }))
     }
 
-    fn config(&self, folder: &Folder, egress: &EgressPolicy, token: TokenSource) -> anyhow::Result<ServiceConfig> {
+    fn config(
+        &self,
+        folder: &Folder,
+        egress: &EgressPolicy,
+        broker: &BrokerConfig,
+        token: TokenSource,
+    ) -> anyhow::Result<ServiceConfig> {
         let spec = &self.connector.spec;
         let service = spec.service.as_ref().ok_or_else(|| anyhow!("spec.service is missing"))?;
         let calls = serde_json::json!({"timeoutSeconds": spec.calls.timeout_seconds, "maxConcurrent": spec.calls.max_concurrent});
@@ -91,7 +100,8 @@ impl Prepared {
         Ok(ServiceConfig {
             connector: Arc::clone(&self.module),
             token,
-            credentials: CredentialsSource::fixed(self.credentials(folder, service)?),
+            credentials: self.credentials(folder, broker, service)?,
+            tenant: service.tenant.as_deref().map(TenantId::parse).transpose().context("spec.service.tenant")?,
             settings: service.settings.clone().unwrap_or_else(|| serde_json::json!({})),
             calls: CallRules::parse(&calls.to_string()).context("calls")?.with_writes(writes),
             hide: spec.tools.hide.clone(),
@@ -105,12 +115,19 @@ impl Prepared {
         })
     }
 
-    fn credentials(&self, folder: &Folder, service: &Service) -> anyhow::Result<Fields> {
-        match (&service.credentials.source, &service.credentials.secret_ref) {
-            (CredentialSource::Secret, Some(secret)) => secrets::fields(folder, &name(&self.connector), &secret.name),
-            // Nothing is stored yet: a module that needs credentials says so in its readiness.
-            _ => Ok(Fields::default()),
+    fn credentials(
+        &self,
+        folder: &Folder,
+        broker: &BrokerConfig,
+        service: &Service,
+    ) -> anyhow::Result<CredentialsSource> {
+        if let (CredentialSource::Secret, Some(secret)) = (&service.credentials.source, &service.credentials.secret_ref)
+        {
+            return Ok(CredentialsSource::fixed(secrets::fields(folder, &name(&self.connector), &secret.name)?));
         }
+        let connector = ConnectorName::parse(&name(&self.connector)).context("metadata.name")?;
+        let id = effective_id(self.connector.spec.id.as_deref(), &connector).context("spec.id")?;
+        Ok(CredentialsSource::Platform(local::platform(broker, NAMESPACE, &connector, id)?))
     }
 }
 

@@ -1,10 +1,10 @@
 //! Connectors → those that are served and those that are refused, each with its reason.
 
-use super::{Auth, ConnectorConfig, Place, Refused, ResourceKey, key_of};
-use aperium_core::id::{ConnectorName, ModuleName};
+use super::{Auth, ConnectorConfig, Place, Refused, ResourceKey, Whose, key_of};
+use aperium_core::id::{ConnectorName, ModuleName, TenantId};
 use aperium_core::name::{Prefixing, effective_id};
 use aperium_crds::condition::reasons;
-use aperium_crds::connector::{Connector, Protocol, Service};
+use aperium_crds::connector::{Connector, CredentialSource, Protocol, Service};
 use aperium_crds::structural;
 use http::Uri;
 use std::collections::{BTreeMap, HashMap};
@@ -67,7 +67,12 @@ fn one(connector: &Connector, key: ResourceKey) -> Result<ConnectorConfig, Refus
                 return Err(invalid("spec.service needs protocol mcp".to_owned()));
             }
             ModuleName::parse(&service.module).map_err(|error| invalid(error.to_string()))?;
-            (Place::Service { token: token_of(service) }, Prefixing::KeepOwnPrefix)
+            let tenant = service.tenant.as_deref().map(TenantId::parse).transpose();
+            let whose = Whose {
+                platform: service.credentials.source == CredentialSource::Platform,
+                tenant: tenant.map_err(|error| invalid(error.to_string()))?,
+            };
+            (Place::Service { token: token_of(service), whose }, Prefixing::KeepOwnPrefix)
         }
         (None, Some(url)) => (Place::Url(parse_url("spec.url", url).map_err(invalid)?), Prefixing::Always),
         _ => return Err(invalid("exactly one of spec.url and spec.service must be set".to_owned())),

@@ -36,6 +36,12 @@ pub(crate) enum CredentialError {
     /// The token endpoint gave no token.
     #[error("it got no access token: {0}")]
     Token(#[from] Arc<TokenError>),
+    /// A call cannot have the lease that it needs.
+    #[error("its lease could not be made: {0}")]
+    Lease(&'static str),
+    /// The service is another tenant's.
+    #[error("it serves another tenant")]
+    OtherTenant,
     /// The credential does not fit into the request's URL.
     #[error("its URL cannot carry the credential")]
     Url,
@@ -48,6 +54,8 @@ impl CredentialError {
             Self::ServiceToken => "TokenMissing",
             Self::Unresolved(why) => why.reason,
             Self::Token(error) => error.reason(),
+            Self::Lease(reason) => reason,
+            Self::OtherTenant => "OtherTenant",
             Self::Url => "InvalidUrl",
         }
     }
@@ -57,6 +65,8 @@ impl CredentialError {
         match self {
             Self::ServiceToken => "its service token is not available",
             Self::Token(_) => "its credential could not be obtained",
+            Self::Lease(_) => "its lease is not available",
+            Self::OtherTenant => "it serves another tenant",
             Self::Unresolved(_) | Self::Url => "its credential is not available",
         }
     }

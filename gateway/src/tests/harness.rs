@@ -2,6 +2,8 @@
 
 use crate::access::{Access, Own};
 use crate::app;
+use crate::broker::pods::Pods;
+use crate::broker::{Broker, BrokerConfig};
 use crate::catalog::{Catalog, ResourceKey, Resources};
 use crate::changes::hub::Hub;
 use crate::discovery::{Event, Events, Manager, Placement, SecretSeen};
@@ -21,7 +23,8 @@ use crate::writer::Writer;
 use aperium_crds::{Settings, structural};
 use aperium_platform::bearer::TokenSource;
 use aperium_platform::egress::ClusterEndpoint;
-use aperium_platform::seal::Sealer;
+use aperium_platform::lease::LeaseSigner;
+use aperium_platform::seal::{KeyRing, Sealer};
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
@@ -84,6 +87,7 @@ pub(super) struct Setup {
     pub(super) reviewer: Option<kube::Client>,
     pub(super) sealer: Sealer,
     pub(super) writer: Writer,
+    pub(super) broker: BrokerConfig,
 }
 
 impl Default for Setup {
@@ -105,6 +109,7 @@ impl Default for Setup {
             reviewer: None,
             sealer: Sealer::ephemeral().unwrap(),
             writer: Writer::Fixed,
+            broker: BrokerConfig::without_credentials(LeaseSigner::fixed(KeyRing::generate().unwrap())),
         }
     }
 }
@@ -186,10 +191,11 @@ impl Setup {
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new(), None)));
         let metrics = Arc::new(Metrics::new());
         let spans = crate::spans::Spans::start(&settings, stop.clone()).unwrap();
+        let pods = self.reviewer.clone().map(Pods::new);
         let state = Arc::new(State {
             access: ArcSwap::from_pointee(Access::new(&own, &settings, &TokenFiles::default())),
             changes: Hub::new(Arc::clone(&snapshot), snapshots.clone(), Arc::clone(&metrics), stop.clone()),
-            snapshot,
+            snapshot: Arc::clone(&snapshot),
             metrics,
             sessions: Sessions::new(self.sealer),
             parked: Arc::default(),
@@ -199,6 +205,14 @@ impl Setup {
             changing: Mutex::default(),
             stopping: stop.clone(),
             reviewer: self.reviewer.map(Reviewer::new),
+            broker: Broker::new(
+                self.broker.signer,
+                self.broker.credentials,
+                self.broker.redeemed,
+                &self.broker.local,
+                pods,
+                snapshot,
+            ),
             spans,
             loaded: AtomicBool::new(false),
         });

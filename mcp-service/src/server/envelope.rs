@@ -1,4 +1,4 @@
-//! The envelope of one JSON-RPC message: bytes come in; its id goes out, or what is wrong.
+//! The envelope of one JSON-RPC message: bytes come in; its id and the tool that it calls go out, or what is wrong.
 //!
 //! That the bytes have exactly one reading (no key twice, nothing behind the value) is checked by the platform.
 
@@ -30,8 +30,17 @@ impl BodyError {
     }
 }
 
-/// The id of the message, when it is one JSON-RPC 2.0 message without duplicate keys; null when it has none.
-pub(super) fn message_id(body: &[u8]) -> Result<Value, BodyError> {
+/// What of a message is looked at before rmcp reads it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    /// Its id; null when it has none.
+    pub(super) id: Value,
+    /// The name that a `tools/call` gives, empty when it gives none.
+    pub(super) tool: Option<String>,
+}
+
+/// The message, when it is one JSON-RPC 2.0 message without duplicate keys.
+pub(super) fn message(body: &[u8]) -> Result<Message, BodyError> {
     check_strict(body).map_err(|error| match error {
         JsonError::DuplicateKey { .. } => BodyError::DuplicateKey,
         _ => BodyError::Malformed,
@@ -45,11 +54,14 @@ pub(super) fn message_id(body: &[u8]) -> Result<Value, BodyError> {
     if envelope.jsonrpc != "2.0" {
         return Err(BodyError::NotAMessage("jsonrpc must be \"2.0\""));
     }
-    match envelope.id {
-        Id::Absent => Ok(Value::Null),
-        Id::Given(id) if id.is_string() || id.is_i64() || id.is_u64() => Ok(id),
-        Id::Given(_) => Err(BodyError::NotAMessage("id must be a string or an integer")),
-    }
+    let id = match envelope.id {
+        Id::Absent => Value::Null,
+        Id::Given(id) if id.is_string() || id.is_i64() || id.is_u64() => id,
+        Id::Given(_) => return Err(BodyError::NotAMessage("id must be a string or an integer")),
+    };
+    let tool = (envelope.method.as_str() == Some("tools/call"))
+        .then(|| envelope.params.get("name").and_then(Value::as_str).unwrap_or_default().to_owned());
+    Ok(Message { id, tool })
 }
 
 #[derive(serde::Deserialize)]
@@ -57,6 +69,10 @@ struct Envelope {
     jsonrpc: String,
     #[serde(default)]
     id: Id,
+    #[serde(default)]
+    method: Value,
+    #[serde(default)]
+    params: Value,
 }
 
 /// `"id": null` is not the same as no id.
@@ -84,8 +100,16 @@ mod tests {
             (r#" {"jsonrpc":"2.0","id":"a","method":"ping"} "#, serde_json::json!("a")),
             (r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, Value::Null),
         ] {
-            assert_eq!(message_id(body.as_bytes()), Ok(id), "{body}");
+            assert_eq!(message(body.as_bytes()).map(|message| message.id), Ok(id), "{body}");
         }
+    }
+
+    #[test]
+    fn a_call_names_its_tool_and_nothing_else_does() {
+        let tool = |body: &str| message(body.as_bytes()).unwrap().tool;
+        assert_eq!(tool(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}"#).unwrap(), "a");
+        assert_eq!(tool(r#"{"jsonrpc":"2.0","id":1,"method":"tools\u002fcall","params":[]}"#).unwrap(), "");
+        assert_eq!(tool(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"name":"a"}}"#), None);
     }
 
     #[test]
@@ -95,7 +119,7 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"params":{"arguments":{"a":[{"x":1,"x":2}]}}}"#,
             r#"{"jsonrpc":"2.0","id":1,"params":{"name":1,"n\u0061me":2}}"#,
         ] {
-            assert_eq!(message_id(body.as_bytes()), Err(BodyError::DuplicateKey), "{body}");
+            assert_eq!(message(body.as_bytes()), Err(BodyError::DuplicateKey), "{body}");
         }
     }
 
@@ -113,9 +137,9 @@ mod tests {
             "{\"a\":\"\\ud800\"}",
             &deep,
         ] {
-            assert_eq!(message_id(body.as_bytes()), Err(BodyError::Malformed), "{body}");
+            assert_eq!(message(body.as_bytes()), Err(BodyError::Malformed), "{body}");
         }
-        assert_eq!(message_id(&[0xff, 0xfe]), Err(BodyError::Malformed));
+        assert_eq!(message(&[0xff, 0xfe]), Err(BodyError::Malformed));
     }
 
     #[test]
@@ -130,7 +154,7 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
             r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#,
         ] {
-            assert!(matches!(message_id(body.as_bytes()), Err(BodyError::NotAMessage(_))), "{body}");
+            assert!(matches!(message(body.as_bytes()), Err(BodyError::NotAMessage(_))), "{body}");
         }
     }
 }

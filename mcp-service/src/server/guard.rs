@@ -3,9 +3,11 @@
 //! A request comes in; a bounded, well-formed, unambiguous one goes on to rmcp; whatever rmcp refuses as plain text
 //! comes back out as JSON-RPC.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aperium_platform::body;
+use aperium_platform::lease::LEASE_HEADER;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -15,7 +17,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 
-use super::envelope;
+use super::envelope::{self, Message};
+use crate::service::{Service, admission};
 
 /// How long the body of a request may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,13 +28,18 @@ const MAX_REFUSAL: usize = 4096;
 
 const INVALID_REQUEST: i64 = -32600;
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+/// A call that may not be made with what the caller has shown.
+const FORBIDDEN: i64 = -32001;
+
+/// What the layer needs.
+#[derive(Clone)]
+pub(super) struct Guarded {
+    pub(super) service: Arc<Service>,
     pub(super) max_body: usize,
 }
 
 /// The layer.
-pub(super) async fn guard(State(limits): State<Limits>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(guarded): State<Guarded>, request: Request, next: Next) -> Response {
     if !same_origin(request.headers()) {
         return refuse(StatusCode::FORBIDDEN, INVALID_REQUEST, "the Origin is not this service's own", &Value::Null);
     }
@@ -44,14 +52,24 @@ pub(super) async fn guard(State(limits): State<Limits>, request: Request, next: 
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, message, &Value::Null);
     }
     let (mut head, body) = request.into_parts();
-    let body = match read(body, limits.max_body).await {
+    let body = match read(body, guarded.max_body).await {
         Ok(body) => body,
         Err(refusal) => return *refusal,
     };
-    let id = match envelope::message_id(&body) {
-        Ok(id) => id,
+    let Message { id, tool } = match envelope::message(&body) {
+        Ok(message) => message,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error.code(), &error.to_string(), &Value::Null),
     };
+    match admission::admit(&guarded.service, &head.headers, tool.as_deref()) {
+        Ok(Some(leased)) => drop(head.extensions.insert(Arc::new(leased))),
+        Ok(None) => {}
+        Err(refused) => {
+            tracing::warn!(reason = refused.reason(), "call refused");
+            return refuse(StatusCode::FORBIDDEN, FORBIDDEN, &refused.to_string(), &id);
+        }
+    }
+    // Nobody behind this line has a use for it.
+    head.headers.remove(LEASE_HEADER);
     widen_accept(&mut head.headers);
     in_json(next.run(Request::from_parts(head, Body::from(body))).await, &id).await
 }

@@ -14,6 +14,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 
 use crate::service::Service;
+use crate::service::admission::Leased;
 use crate::service::call::{Ended, call};
 
 /// How long a client may keep the list: as long as a gateway waits between two looks.
@@ -63,11 +64,12 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let id = request_id(&context);
+        let leased = leased(&context);
         let arguments = request.arguments.unwrap_or_default();
         let ended = tokio::select! {
             // The caller closed the connection: the upstream is let go within this poll.
             () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
-            ended = call(&self.service, &request.name, arguments, &id) => ended,
+            ended = call(&self.service, &request.name, arguments, &id, leased.as_deref()) => ended,
         };
         match ended {
             Ended::Result(value) => Ok(CallToolResult::structured(value).into()),
@@ -139,6 +141,11 @@ fn request_id(context: &RequestContext<RoleServer>) -> RequestId {
         .and_then(|parts| parts.extensions.get::<RequestId>())
         .cloned()
         .unwrap_or_else(|| RequestId::accept(None))
+}
+
+/// The lease that the guard has verified for this call.
+fn leased(context: &RequestContext<RoleServer>) -> Option<Arc<Leased>> {
+    context.extensions.get::<http::request::Parts>().and_then(|parts| parts.extensions.get::<Arc<Leased>>()).cloned()
 }
 
 /// A name from outside, fit to be said back: short and without control characters.

@@ -14,7 +14,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::calls::CallRules;
-use crate::service::Clients;
+use crate::service::{Clients, Of};
 use fake::{Fake, INFO, PEAK};
 
 const TOKEN: &str = "0123456789abcdef";
@@ -30,7 +30,8 @@ fn app(calls: &str) -> Router {
     };
     let token = TokenSource::fixed(SecretString::from(TOKEN));
     let rules = CallRules::parse(calls).unwrap();
-    let service = Arc::new(Service::new(Arc::new(Fake::new()), rules, Vec::new(), clients, token.clone()));
+    let service =
+        Arc::new(Service::new(Arc::new(Fake::new()), rules, Vec::new(), clients, token.clone(), Of::default()));
     let allowed_hosts = vec!["aperium-mcp-fake.acme.svc".to_owned()];
     router(&service, Face { token, allowed_hosts, metrics_open: false, max_body: MAX_BODY })
 }

@@ -11,7 +11,8 @@ use futures::FutureExt;
 use serde_json::{Map, Value, json};
 
 use super::Service;
-use crate::connector::{ErrorCode, Tool, ToolError, Upstream};
+use super::admission::Leased;
+use crate::connector::{ErrorCode, Tool, ToolError};
 use crate::metrics::{Metrics, UNKNOWN_TOOL};
 
 /// The largest result, in bytes of JSON.
@@ -32,7 +33,13 @@ pub(crate) enum Ended {
 }
 
 /// Runs the tool `name` once. Dropping the future abandons the call and counts it as cancelled.
-pub(crate) async fn call(service: &Service, name: &str, arguments: Map<String, Value>, request: &RequestId) -> Ended {
+pub(crate) async fn call(
+    service: &Service,
+    name: &str,
+    arguments: Map<String, Value>,
+    request: &RequestId,
+    leased: Option<&Leased>,
+) -> Ended {
     let binding = service.binding();
     let Some(tool) = binding.catalog.get(name) else {
         tracing::info!(request_id = %request, outcome = "unknown_tool", "tool call");
@@ -42,8 +49,7 @@ pub(crate) async fn call(service: &Service, name: &str, arguments: Map<String, V
     let started = Instant::now();
     let deadline = started + service.rules.timeout();
     let measured = Measured { metrics: &service.metrics, tool, request, started, done: false };
-    let up = binding.upstream.for_call(request.clone(), deadline);
-    let outcome = run(service, tool, &up, Value::Object(arguments), deadline).await;
+    let outcome = run(service, tool, leased, request, Value::Object(arguments), deadline).await;
     measured.finish(outcome.as_ref().err().map(|error| error.code));
     match outcome {
         Ok(result) => Ended::Result(result),
@@ -54,17 +60,22 @@ pub(crate) async fn call(service: &Service, name: &str, arguments: Map<String, V
 async fn run(
     service: &Service,
     tool: &Tool,
-    up: &Upstream,
+    leased: Option<&Leased>,
+    request: &RequestId,
     arguments: Value,
-    deadline: Instant,
+    until: Instant,
 ) -> Result<Value, ToolError> {
-    // Wrong arguments need no free place and no upstream.
+    // Wrong arguments need no free place, no credential and no upstream.
     tool.accepts(arguments.clone())?;
-    let deadline = tokio::time::Instant::from_std(deadline);
+    let deadline = tokio::time::Instant::from_std(until);
     let Ok(permit) = tokio::time::timeout_at(deadline, service.permits.acquire()).await else {
         return Err(ToolError::new(ErrorCode::RateLimited, "too many calls of this connector are running")
             .with_retry_after(Duration::from_secs(1)));
     };
+    let Ok(up) = tokio::time::timeout_at(deadline, service.upstream(leased)).await else {
+        return Err(ToolError::unavailable("the broker gave no answer in time"));
+    };
+    let up = &up?.for_call(request.clone(), until);
     let work = AssertUnwindSafe(tool.call(up, arguments)).catch_unwind();
     let outcome = tokio::time::timeout_at(deadline, work).await;
     drop(permit);

@@ -1,18 +1,24 @@
 //! Whether the service can do its work: token, credentials and tools are checked by name; anything unknown is "no".
 //!
 //! [`watch`] is the only place that asks the upstream without being asked: at start, at once when credentials change,
-//! every 10 s while something is wrong and every 30 s while all is well.
+//! every 10 s while something is wrong and every 30 s while all is well. Where each tenant has a credential of its own the
+//! gateway pushes [`probe`]s instead, and what they said counts for 90 s.
 
+mod outcomes;
+pub(crate) mod probe;
 mod watch;
 
 use std::sync::Arc;
 
+use aperium_core::id::TenantId;
 use aperium_platform::bearer::TokenSource;
 use aperium_platform::probes::{Check, Readiness as Report};
 use arc_swap::ArcSwap;
+use serde_json::json;
 
 use crate::catalog::Catalog;
 use crate::connector::{ErrorCode, ToolError};
+use outcomes::Outcomes;
 
 pub(crate) use watch::watch;
 
@@ -33,13 +39,15 @@ fn from_probe(error: &ToolError) -> Check {
 pub(crate) struct Readiness {
     token: TokenSource,
     credentials: ArcSwap<Check>,
+    /// Where each tenant has a credential of its own.
+    tenants: Option<Outcomes>,
 }
 
 impl Readiness {
     /// Nothing is known yet, so nothing is ready.
-    pub(crate) fn new(token: TokenSource) -> Self {
+    pub(crate) fn new(token: TokenSource, of_tenants: bool) -> Self {
         let unknown = Check::failed("NotProbed", "the upstream has not been asked yet");
-        Self { token, credentials: ArcSwap::from_pointee(unknown) }
+        Self { token, credentials: ArcSwap::from_pointee(unknown), tenants: of_tenants.then(Outcomes::default) }
     }
 
     /// Every check as of now.
@@ -48,12 +56,32 @@ impl Readiness {
             None => Check::ok("the service token is loaded"),
             Some(problem) => Check::failed("TokenMissing", problem.to_string()),
         };
-        Report::new()
+        let summary = self.tenants.as_ref().map(Outcomes::summary);
+        let tenants = summary.as_ref().map(|all| json!({"ok": all.ok, "failing": all.failing}));
+        let credentials = summary.map_or_else(|| Check::clone(&self.credentials.load()), |all| all.check);
+        let report = Report::new()
             .check("authToken", auth_token)
-            .check("credentials", Check::clone(&self.credentials.load()))
+            .check("credentials", credentials)
             .check("toolDiscovery", discovery(catalog))
             .fact("tools", catalog.len())
-            .fact("toolsDigest", catalog.digest())
+            .fact("toolsDigest", catalog.digest());
+        match tenants {
+            Some(tenants) => report.fact("tenants", tenants),
+            None => report,
+        }
+    }
+
+    /// Records the outcome of a pushed probe.
+    fn probed(&self, tenant: TenantId, check: Check) {
+        match &self.tenants {
+            Some(tenants) => {
+                if !check.ok {
+                    tracing::warn!(check = "credentials", %tenant, reason = %check.reason, "a tenant's credential fails");
+                }
+                tenants.record(tenant, check);
+            }
+            None => self.record(check),
+        }
     }
 
     /// Records the outcome of a probe; a change is logged once.

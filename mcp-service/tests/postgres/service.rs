@@ -117,6 +117,7 @@ impl Service {
             connector: connector(),
             token: TokenSource::fixed(SecretString::from(TOKEN)),
             credentials: CredentialsSource::Memory(source),
+            tenant: None,
             settings: options.settings,
             calls: CallRules::parse(&options.calls.to_string()).unwrap(),
             hide: options.hide,

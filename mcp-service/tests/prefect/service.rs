@@ -35,6 +35,7 @@ async fn readiness(api_url: &str, auth: &str, reason: &str) -> Value {
         connector: Arc::new(prefect::Prefect::new()),
         token: TokenSource::fixed("token-of-the-test".into()),
         credentials: CredentialsSource::fixed(fields_of(api_url, &[("auth_string", auth)])),
+        tenant: None,
         settings: json!({}),
         calls: CallRules::default(),
         hide: Vec::new(),

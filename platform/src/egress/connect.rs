@@ -19,10 +19,10 @@ use hyper_util::{
 };
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tokio::time;
+use tokio::{net::TcpStream, time};
 use tokio_rustls::TlsConnector;
 
-use super::{ClientLimits, EgressError, GuardedDialer, dial, policy, stream::EgressStream};
+use super::{ClientLimits, EgressError, GuardedDialer, broker, dial, policy, stream::EgressStream};
 
 type Connecting = Pin<Box<dyn Future<Output = Result<TokioIo<EgressStream>, EgressError>> + Send>>;
 
@@ -37,6 +37,13 @@ pub(super) struct ExternalConnector {
 /// Dials the literal address of a cluster endpoint, which was checked when the endpoint was made.
 #[derive(Clone)]
 pub(super) struct ClusterConnector {
+    pub(super) connect_timeout: Duration,
+}
+
+/// Dials the broker, with TLS and the certificates of its own CA alone.
+#[derive(Clone)]
+pub(super) struct BrokerConnector {
+    pub(super) tls: Arc<ClientConfig>,
     pub(super) connect_timeout: Duration,
 }
 
@@ -91,18 +98,47 @@ impl ExternalConnector {
         if scheme == Scheme::HTTP {
             return Ok(TokioIo::new(EgressStream::Plain(tcp)));
         }
-        let name = match (target.address(), target.name()) {
-            (Some(address), _) => ServerName::IpAddress(address.into()),
-            (None, Some(name)) => ServerName::try_from(name.to_owned()).map_err(|_| EgressError::Url("bad host"))?,
-            (None, None) => return Err(EgressError::Url("no host")),
-        };
-        let host = target.to_string();
-        let handshake = TlsConnector::from(self.tls).connect(name, tcp);
-        match time::timeout(self.handshake_timeout, handshake).await {
-            Ok(Ok(tls)) => Ok(TokioIo::new(EgressStream::Tls(Box::new(tls)))),
-            Ok(Err(source)) => Err(EgressError::Tls { host, source: Arc::new(source) }),
-            Err(_) => Err(EgressError::Tls { host, source: Arc::new(io::ErrorKind::TimedOut.into()) }),
-        }
+        shake_hands(self.tls, &target, tcp, self.handshake_timeout).await
+    }
+}
+
+/// TLS over a connection, for the name or address that was asked for.
+async fn shake_hands(
+    tls: Arc<ClientConfig>,
+    target: &HostPort,
+    tcp: TcpStream,
+    limit: Duration,
+) -> Result<TokioIo<EgressStream>, EgressError> {
+    let name = match (target.address(), target.name()) {
+        (Some(address), _) => ServerName::IpAddress(address.into()),
+        (None, Some(name)) => ServerName::try_from(name.to_owned()).map_err(|_| EgressError::Url("bad host"))?,
+        (None, None) => return Err(EgressError::Url("no host")),
+    };
+    let host = target.to_string();
+    match time::timeout(limit, TlsConnector::from(tls).connect(name, tcp)).await {
+        Ok(Ok(tls)) => Ok(TokioIo::new(EgressStream::Tls(Box::new(tls)))),
+        Ok(Err(source)) => Err(EgressError::Tls { host, source: Arc::new(source) }),
+        Err(_) => Err(EgressError::Tls { host, source: Arc::new(io::ErrorKind::TimedOut.into()) }),
+    }
+}
+
+impl tower::Service<Uri> for BrokerConnector {
+    type Response = TokioIo<EgressStream>;
+    type Error = EgressError;
+    type Future = Connecting;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let Self { tls, connect_timeout } = self.clone();
+        Box::pin(async move {
+            let (_, target) = target_of(&uri)?;
+            let addresses = broker::addresses(&target).await?;
+            let tcp = dial::dial_any(&target.to_string(), &addresses, connect_timeout).await?;
+            shake_hands(tls, &target, tcp, connect_timeout).await
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Egress against canary servers on loopback: what is refused never reaches them.
 
+mod broker;
 mod canary;
 mod endpoint;
 mod exchange;

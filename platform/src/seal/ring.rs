@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// A key ring larger than this is none.
-pub(super) const MAX_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_BYTES: usize = 64 * 1024;
 const KEY_LEN: usize = 32;
 const MAX_KID: usize = 32;
 
@@ -41,6 +41,9 @@ pub enum RingError {
     /// A key that is not 32 bytes in base64.
     #[error("a key in the key ring is not 32 bytes in base64")]
     Key,
+    /// No certificate where one is expected.
+    #[error("the file holds no certificate that can be read")]
+    Certificate,
     /// The current key is not among the keys.
     #[error("the current key is not in the key ring")]
     Current,
@@ -54,9 +57,15 @@ impl RingError {
             Self::Missing => "KeyRingMissing",
             Self::Unreadable => "KeyRingUnreadable",
             Self::TooLarge => "KeyRingTooLarge",
+            Self::Certificate => "CertificateMalformed",
             Self::Malformed | Self::Id | Self::Key | Self::Current => "KeyRingMalformed",
         }
     }
+}
+
+/// Whether a text may name a key: 1 to 32 of `[A-Za-z0-9_-]`.
+pub(crate) fn is_kid(text: &str) -> bool {
+    (1..=MAX_KID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
 /// Keys by id, and which of them seals.
@@ -84,9 +93,7 @@ impl KeyRing {
         let text: Text = serde_json::from_slice(text).map_err(|_| RingError::Malformed)?;
         let mut keys = BTreeMap::new();
         for (kid, encoded) in text.keys {
-            let good = (1..=MAX_KID).contains(&kid.len())
-                && kid.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-            if !good {
+            if !is_kid(&kid) {
                 return Err(RingError::Id);
             }
             let mut key = Box::new([0_u8; KEY_LEN]);
@@ -139,8 +146,13 @@ impl KeyRing {
     }
 
     /// The key that seals. A ring always has it.
-    pub(super) fn current(&self) -> (&str, &[u8]) {
+    pub(crate) fn current(&self) -> (&str, &[u8]) {
         (&self.current, self.key(&self.current).unwrap_or_default())
+    }
+
+    /// Every key with its id.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.keys.iter().map(|(kid, key)| (&**kid, key.expose_secret().as_slice()))
     }
 
     /// A key by its id.

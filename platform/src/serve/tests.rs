@@ -192,7 +192,7 @@ async fn a_failing_accept_is_waited_out() {
     let failures = Arc::new(AtomicUsize::new(0));
     let (listener, shutdown) = (Starved { inner, failures: Arc::clone(&failures) }, CancellationToken::new());
     let started = Instant::now();
-    let running = tokio::spawn(run(listener, hello(), ServerLimits::default(), shutdown.clone()));
+    let running = tokio::spawn(run(listener, hello(), ServerLimits::default(), None, shutdown.clone()));
     let server = Server { address, shutdown, done: tokio::spawn(async { Ok(()) }) };
     assert!(server.ask(GET).await.contains("hello"));
     assert!(started.elapsed() >= Duration::from_millis(10 + 20 + 40), "{:?}", started.elapsed());

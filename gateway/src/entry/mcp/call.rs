@@ -11,6 +11,7 @@ use crate::pipeline::authz::{self, Decision, Permit, Wanted};
 use crate::pipeline::builtin;
 use crate::pipeline::carried::{Carried, Carrier};
 use crate::pipeline::clean::Clean;
+use crate::pipeline::credential::CredentialError;
 use crate::pipeline::route::Target;
 use crate::pipeline::upstream::relay::{self, Call, Relay, Reply};
 use crate::pipeline::upstream::{Along, UpstreamError, sse};
@@ -25,7 +26,7 @@ use crate::state::State as Gateway;
 use crate::trail::{self, Trail};
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Instant;
@@ -65,7 +66,7 @@ pub(super) async fn call(
     }
     let target = Target::of(&permit);
     let mirrored = permit.item().and_then(Item::mirrored);
-    let along = along(message.headers, params.get("arguments"), mirrored, era)?;
+    let mut along = along(message.headers, params.get("arguments"), mirrored, era)?;
     let clean = Clean { action, expose: permit.exposes().cloned(), era };
     let carrier = (era == Era::Stateless).then(|| {
         let connector = permit.connector().config.id.as_str();
@@ -83,7 +84,12 @@ pub(super) async fn call(
     let reread = opened.as_deref().and_then(|opened| RawObject::parse(opened).ok());
     let params = reread.as_ref().unwrap_or(params);
     let stand_in = stand_in(gateway, context, &target, params, era);
+    let lease = lease(gateway, &permit, request_id).await;
     let mut record = Record::start(gateway, permit, request_id);
+    match lease {
+        Ok(lease) => along.headers.extend(lease),
+        Err(error) => return Ok(failed_answer(action, message.id, &record.failed(&error.into()), request_id)),
+    }
     let accepts = accepts(message.headers);
     let call = Call {
         name: target.name(),
@@ -105,6 +111,19 @@ pub(super) async fn call(
         }
         None => Ok(nothing()),
     }
+}
+
+/// What a managed service wants to see beside its token: for whom this one call is.
+async fn lease(
+    gateway: &Gateway,
+    permit: &Permit,
+    request_id: &str,
+) -> Result<Option<(HeaderName, HeaderValue)>, CredentialError> {
+    if permit.action() != Action::Call {
+        return Ok(None);
+    }
+    let config = &permit.connector().config;
+    gateway.broker.for_call(config, permit.name(), &permit.identity().caller, request_id).await
 }
 
 /// What a client of the stateless era brings back from an earlier round.

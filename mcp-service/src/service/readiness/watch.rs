@@ -1,26 +1,32 @@
 //! The loop behind readiness: credentials come in and are bound, the upstream is probed, the outcome is recorded.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use aperium_core::id::RequestId;
-use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use aperium_platform::probes::Check;
 
-use super::from_probe;
-use crate::connector::{Fields, ToolError, Upstream};
+use super::{from_probe, probe};
+use crate::connector::Fields;
 use crate::credentials::CredentialsSource;
-use crate::service::Service;
+use crate::service::{Service, needs_credentials};
 
 const PROBE_WHILE_FAILING: Duration = Duration::from_secs(10);
 const PROBE_WHILE_GOOD: Duration = Duration::from_secs(30);
-const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the state is looked at where probes are pushed: their outcomes age.
+const LOOK_AT_OUTCOMES: Duration = Duration::from_secs(5);
 
 /// Runs until `stop`: nothing that goes wrong in here ends it.
 pub(crate) async fn watch(service: Arc<Service>, mut source: CredentialsSource, stop: CancellationToken) {
+    if let Some(tenants) = &service.tenants {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tenants.keep_clean() => {}
+            () = of_platform(&service) => {}
+        }
+        return;
+    }
     let mut current: Option<Fields> = None;
     loop {
         let check = look(&service, &source, &mut current).await;
@@ -32,6 +38,22 @@ pub(crate) async fn watch(service: Arc<Service>, mut source: CredentialsSource, 
             () = stop.cancelled() => return,
             () = until_changed(&service, &mut source, current.as_ref(), next) => {}
         }
+    }
+}
+
+/// A service of one tenant probes by itself; one of many waits for the probes of the gateway.
+async fn of_platform(service: &Service) {
+    loop {
+        let pause = if service.tenant.is_some() || !needs_credentials(&*service.connector) {
+            let check = probe::own(service).await;
+            let pause = if check.ok { PROBE_WHILE_GOOD } else { PROBE_WHILE_FAILING };
+            service.readiness.record(check);
+            pause
+        } else {
+            LOOK_AT_OUTCOMES
+        };
+        service.refresh_state();
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -76,20 +98,8 @@ async fn look(service: &Service, source: &CredentialsSource, current: &mut Optio
     if !missing.is_empty() {
         return Check::failed("CredentialsMissing", format!("missing: {}", missing.join(", ")));
     }
-    match probe(service).await {
+    match probe::ask(service, Ok(service.binding().upstream.clone())).await {
         Ok(()) => Check::ok("the upstream accepts the credentials"),
         Err(error) => from_probe(&error),
-    }
-}
-
-async fn probe(service: &Service) -> Result<(), ToolError> {
-    let binding = service.binding();
-    let limit = PROBE_TIMEOUT.min(service.rules.timeout());
-    let up: Upstream = binding.upstream.for_call(RequestId::accept(None), Instant::now() + limit);
-    let asked = AssertUnwindSafe(service.connector.probe(&up)).catch_unwind();
-    match tokio::time::timeout(limit, asked).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(_panic)) => Err(ToolError::upstream("the connector failed inside")),
-        Err(_elapsed) => Err(ToolError::unavailable(format!("no answer within {} s", limit.as_secs()))),
     }
 }

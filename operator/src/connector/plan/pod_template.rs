@@ -10,12 +10,16 @@ mod merge;
 pub use check::PodTemplateError;
 
 use crate::connector::validate::Token;
-use crate::names::{CONTAINER, CREDENTIALS_DIR, FACTS_DIR, Names, TOKEN_DIR};
+use crate::names::{
+    BROKER_DIR, BROKER_PORT, CONTAINER, CREDENTIALS_DIR, FACTS_DIR, IDENTITY_DIR, IDENTITY_VOLUME, LEASE_KEYS, Names,
+    TOKEN_DIR,
+};
 use aperium_core::egress::ClusterFacts;
 use aperium_core::id::{ConnectorId, ConnectorName, ModuleName};
 use aperium_core::name::child_name;
 use aperium_crds::ConnectorSpec;
-use aperium_crds::connector::{Service, Writes};
+use aperium_crds::connector::{CredentialSource, Service, Writes};
+use aperium_platform::lease::{Audience, BROKER_AUDIENCE};
 use serde_json::{Value, json};
 
 /// What the pod is made from.
@@ -104,6 +108,10 @@ fn container(input: &Input<'_>) -> Value {
     if input.credentials.is_some() {
         mounts.push(json!({"name": "credentials", "mountPath": CREDENTIALS_DIR, "readOnly": true}));
     }
+    if from_platform(input) {
+        mounts.push(json!({"name": "broker", "mountPath": BROKER_DIR, "readOnly": true}));
+        mounts.push(json!({"name": IDENTITY_VOLUME, "mountPath": IDENTITY_DIR, "readOnly": true}));
+    }
     json!({
         "name": CONTAINER,
         "image": services.image,
@@ -150,6 +158,14 @@ fn environment(input: &Input<'_>) -> Value {
     if !input.names.settings.services.metrics_require_token {
         variables.push(("APERIUM_METRICS_OPEN", "true".to_owned()));
     }
+    if from_platform(input) {
+        variables.extend([
+            ("APERIUM_BROKER", format!("{}:{BROKER_PORT}", input.names.gateway_host())),
+            ("APERIUM_LEASE_AUDIENCE", Audience::of(input.namespace, input.name).to_string()),
+            ("APERIUM_LEASE_KEYS_DIR", BROKER_DIR.to_owned()),
+            ("APERIUM_BROKER_TOKEN_FILE", format!("{IDENTITY_DIR}/token")),
+        ]);
+    }
     if let Some(tenant) = &input.service.tenant {
         variables.push(("APERIUM_TENANT", tenant.clone()));
     }
@@ -170,7 +186,20 @@ fn volumes(input: &Input<'_>) -> Value {
     if let Some(name) = input.credentials {
         volumes.push(secret("credentials", name));
     }
+    if from_platform(input) {
+        volumes
+            .push(json!({"name": "broker", "configMap": {"name": LEASE_KEYS, "optional": true, "defaultMode": 0o444}}));
+        // Bound to the pod by the kubelet, good for the broker alone, and replaced before it ends.
+        let token =
+            json!({"serviceAccountToken": {"audience": BROKER_AUDIENCE, "expirationSeconds": 3600, "path": "token"}});
+        volumes.push(json!({"name": IDENTITY_VOLUME, "projected": {"sources": [token], "defaultMode": 0o440}}));
+    }
     Value::Array(volumes)
+}
+
+/// Whether the pods get credentials from the broker.
+fn from_platform(input: &Input<'_>) -> bool {
+    input.service.credentials.source == CredentialSource::Platform
 }
 
 fn spread(topology: &str, selector: &Value) -> Value {

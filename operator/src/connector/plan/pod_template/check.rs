@@ -4,7 +4,7 @@
 //! Connector's own, nothing outside the restricted Pod Security Standard, and the service itself stays the one that
 //! the admin's settings say. Fields are allowed by name; what is not known is refused.
 
-use crate::names::CONTAINER;
+use crate::names::{CONTAINER, IDENTITY_VOLUME};
 use serde_json::{Map, Value};
 
 /// Why a pod template is refused.
@@ -119,6 +119,7 @@ pub(super) fn check(base: &Value, merged: &Value) -> Result<(), PodTemplateError
         pod.get("securityContext").and_then(|context| context.get("runAsNonRoot")) != Some(&Value::Bool(true));
     for container in containers.iter().chain(list(pod.get("initContainers"), "initContainers")?) {
         check_container(container, no_pod_user)?;
+        check_identity(container)?;
     }
     Ok(())
 }
@@ -229,6 +230,15 @@ fn check_container(container: &Value, no_pod_user: bool) -> Result<(), PodTempla
         return broken("no host in probes and hooks");
     }
     check_container_security(&name, members.get("securityContext"), no_pod_user)
+}
+
+/// Who holds this token is the service in the eyes of the broker.
+fn check_identity(container: &Value) -> Result<(), PodTemplateError> {
+    let mounts = list(container.get("volumeMounts"), "volumeMounts")?;
+    if container["name"] != CONTAINER && mounts.iter().any(|mount| mount["name"] == IDENTITY_VOLUME) {
+        return Err(PodTemplateError::Volume(IDENTITY_VOLUME.to_owned()));
+    }
+    Ok(())
 }
 
 fn check_container_security(name: &str, context: Option<&Value>, no_pod_user: bool) -> Result<(), PodTemplateError> {

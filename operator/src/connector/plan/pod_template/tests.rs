@@ -43,6 +43,37 @@ fn the_pod_is_of_the_restricted_profile_and_holds_no_token_of_the_api_server() {
 }
 
 #[test]
+fn credentials_of_the_platform_come_by_the_pods_own_token_and_mounted_ones_do_not() {
+    let platform = template(json!({}), json!({}));
+    let is = |name: &str, value: &str| assert_eq!(variable(&platform, name).as_deref(), Some(value), "{name}");
+    is("APERIUM_BROKER", "aperium-gateway.aperium-system.svc.cluster.local:9443");
+    is("APERIUM_LEASE_AUDIENCE", "team/aperium-mcp-odoo");
+    is("APERIUM_CONNECTOR_ID", "odoo");
+    let volume = |template: &Value, name: &str| {
+        template["spec"]["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == name).cloned()
+    };
+    let source = &volume(&platform, "identity").unwrap()["projected"]["sources"][0]["serviceAccountToken"];
+    assert_eq!((&source["audience"], &source["path"]), (&json!("aperium-broker"), &json!("token")));
+    assert_eq!(volume(&platform, "broker").unwrap()["configMap"]["name"], "aperium-lease-keys");
+    let secret = json!({"credentials": {"source": "secret", "secretRef": {"name": "s"}}});
+    let mounted = template(json!({}), secret);
+    assert!(variable(&mounted, "APERIUM_BROKER").is_none());
+    assert!(volume(&mounted, "identity").is_none() && volume(&mounted, "broker").is_none());
+}
+
+#[test]
+fn no_other_container_mounts_the_token_for_the_broker() {
+    for list in ["containers", "initContainers"] {
+        let other = json!({
+            "name": "other", "image": "x", "volumeMounts": [{"name": "identity", "mountPath": "/x"}],
+            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+        });
+        let error = refused(&json!({"spec": {list: [other]}}));
+        assert_eq!(error, PodTemplateError::Volume("identity".to_owned()), "{list}");
+    }
+}
+
+#[test]
 fn the_environment_is_that_of_the_contract() {
     let spec = json!({"tools": {"hide": ["x"]}, "calls": {"timeoutSeconds": 9, "writes": "Enabled"}});
     let template =
@@ -110,7 +141,7 @@ fn a_harmless_overlay_is_taken() {
     let template = template(json!({}), json!({"podTemplate": overlay}));
     assert_eq!(variable(&template, "RUST_LOG").as_deref(), Some("debug"));
     assert_eq!(template["metadata"]["labels"]["app.kubernetes.io/instance"], "odoo");
-    assert_eq!(template["spec"]["volumes"].as_array().unwrap().len(), 5);
+    assert_eq!(template["spec"]["volumes"].as_array().unwrap().len(), 7);
 }
 
 #[test]
