@@ -26,6 +26,9 @@ pub(crate) enum Command {
     Crds,
     /// Says who may do something, by which Grant, and if not, why not.
     Explain(ExplainArgs),
+    /// Keeps the key ring that everything stored is sealed with.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Makes a token for a client: prints it, and the hash that the settings hold.
     Token,
 }
@@ -50,6 +53,51 @@ pub(crate) struct UpArgs {
     /// folder, or beside the document.
     #[arg(long, env = "APERIUM_DATA")]
     pub(crate) data: Option<PathBuf>,
+}
+
+/// `aperium keys`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Gives the ring a new key and seals the data keys of all tenants with it, while everything goes on. In steps: add
+    /// the key, make it the one that seals, seal anew; between them it waits until every replica has read the ring.
+    Rotate(RotateArgs),
+}
+
+/// `aperium keys rotate`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RotateArgs {
+    /// The data folder of `aperium up`: its ring and its database.
+    #[arg(long, env = "APERIUM_DATA", default_value = ".aperium")]
+    pub(crate) data: PathBuf,
+    /// Another ring: the content of the Secret `aperium-encryption`, in a file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ring: Option<PathBuf>,
+    /// A file with the DATABASE_URL of another database than that of the data folder.
+    #[arg(long, env = "APERIUM_DATABASE_URL_FILE", value_name = "FILE")]
+    pub(crate) database_url_file: Option<PathBuf>,
+    /// One step alone, where the ring reaches the replicas by another way: bring the file there after `add` and after
+    /// `use`, and wait until all have it.
+    #[arg(long, value_enum)]
+    pub(crate) only: Option<RotateStep>,
+    /// Seconds that replicas which read the same file get to see a change.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) settle: u64,
+    /// Takes the old keys away at the end. Clients of the older protocol era begin a new session then.
+    #[arg(long)]
+    pub(crate) retire: bool,
+}
+
+/// A step of a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum RotateStep {
+    /// Adds a key that seals nothing yet.
+    Add,
+    /// Makes the newest key the one that seals.
+    Use,
+    /// Seals what the database holds with the key that seals.
+    Rewrap,
+    /// Takes the old keys away, if the database needs none of them.
+    Retire,
 }
 
 /// `aperium config`.

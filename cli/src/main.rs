@@ -4,6 +4,7 @@ mod args;
 mod config;
 mod crds;
 mod explain;
+mod keys;
 mod remote;
 mod token;
 mod up;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Command::Config(command) => config::run(&command),
         Command::Crds => crds::print(),
         Command::Explain(args) => explain::run(&args),
+        Command::Keys(command) => keys::run(&command),
         Command::Token => token::print(),
     };
     match done {

@@ -6,7 +6,7 @@
 //! ```
 
 mod banner;
-mod keys;
+pub(crate) mod keys;
 mod local;
 mod relative;
 mod secrets;
@@ -21,6 +21,7 @@ use aperium_crds::Settings;
 use aperium_gateway::document::{DocumentStore, Severity};
 use aperium_gateway::{BrokerConfig, CatalogSource, GatewayConfig, Given, Listeners, Own, SettingsSource, folder};
 use aperium_platform::egress::EgressPolicy;
+use aperium_store::{Store, Target};
 use services::Services;
 use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
@@ -31,6 +32,8 @@ use tokio::net::TcpListener;
 
 /// How long the first discovery may take before the banner is printed without it.
 const DISCOVERY: Duration = Duration::from_secs(10);
+/// The database in the data folder.
+pub(crate) const DATABASE: &str = "aperium.db";
 /// The namespace that a folder counts as.
 const NAMESPACE: &str = "aperium-system";
 
@@ -64,8 +67,10 @@ async fn start(
     settings.egress = egress(&settings, services.ports().chain([address.port(), probes.port()]));
     let data = args.data.clone().unwrap_or_else(|| home(args).join(".aperium"));
     let sealer = keys::sealer(&data)?;
+    let database = Store::open(&Target::Sqlite(data.join(DATABASE)), sealer.clone());
+    let database = database.with_context(|| format!("{}: the database cannot be opened", data.display()))?;
     let policy = EgressPolicy::new(settings.egress.clone()).context("settings: egress")?;
-    let broker = BrokerConfig::without_credentials(keys::leases(&data)?);
+    let broker = BrokerConfig::without_credentials(keys::leases(&data)?).with_store(database.clone());
     let services = services.start(&folder, &policy, &broker, &stop)?;
 
     let (source, resources) = match &args.config {
@@ -94,6 +99,7 @@ async fn start(
             data: Some(data),
             sealer,
             broker,
+            database: Some(database),
             listeners: Listeners { public, in_cluster: None, admin: Some(admin) },
         },
         stop.clone(),

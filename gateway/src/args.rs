@@ -1,6 +1,7 @@
 //! Arguments → what the gateway is started with.
 
 use clap::Parser;
+use secrecy::SecretString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -28,6 +29,13 @@ pub(crate) struct Args {
     /// Folder with certificate and key of the broker: `tls.crt`, `tls.key`. Without them it answers nobody.
     #[arg(long, env = "APERIUM_BROKER_TLS_DIR", default_value = "/etc/aperium/broker-tls")]
     pub(crate) broker_tls: PathBuf,
+    /// The platform database: `postgres://user:password@host/database`. Given through the environment, where it is in no
+    /// list of processes. Without it nothing is stored for tenants.
+    #[arg(long, env = "DATABASE_URL", hide = true, hide_env_values = true)]
+    pub(crate) database_url: Option<SecretString>,
+    /// A file with that URL instead.
+    #[arg(long, env = "APERIUM_DATABASE_URL_FILE", conflicts_with = "database_url")]
+    pub(crate) database_url_file: Option<PathBuf>,
     /// Folder with manifests of Connectors and Grants; without it they come from the API server.
     #[arg(long, env = "APERIUM_FOLDER")]
     pub(crate) folder: Option<PathBuf>,

@@ -9,6 +9,7 @@ use aperium_crds::Settings;
 use aperium_platform::bearer::TokenSource;
 use aperium_platform::egress::ClusterEndpoint;
 use aperium_platform::seal::Sealer;
+use aperium_store::Store;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub struct GatewayConfig {
     pub sealer: Sealer,
     /// Leases, and the credentials that they are for.
     pub broker: BrokerConfig,
+    /// The platform database; without one, nothing is stored for tenants. It need not be prepared yet.
+    pub database: Option<Store>,
     /// Where it listens.
     pub listeners: Listeners,
 }

@@ -10,6 +10,7 @@ use aperium_platform::lease::LeaseSigner;
 use aperium_platform::seal::Sealer;
 use aperium_platform::serve::ServerTls;
 use aperium_platform::{shutdown, telemetry};
+use aperium_store::{Store, Target};
 use args::Args;
 use clap::Parser as _;
 use std::collections::HashMap;
@@ -27,23 +28,31 @@ async fn main() -> anyhow::Result<()> {
     // Whatever was linked in beside it: there is one provider of cryptography.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let stop = shutdown::on_signal().context("signal handlers")?;
+    let sealer = Sealer::file(&args.encryption_keys);
+    let database = database(&args, &sealer)?;
     let (listeners, broker) = listen(&args).await?;
     let source = source(&args).await?;
     let own = Own { service: args.service, namespace: args.namespace, addresses: args.pod_ips, loopback: false };
+    let leases = BrokerConfig::without_credentials(LeaseSigner::file(args.lease_keys));
+    let leases = match &database {
+        Some(store) => leases.with_store(store.clone()),
+        None => leases,
+    };
     let config = GatewayConfig {
         settings: SettingsSource::File { settings: args.settings, facts: Some(args.cluster_facts) },
         source,
         own,
         tokens_dir: Some(args.tokens_dir),
         data: None,
-        sealer: Sealer::file(args.encryption_keys),
+        sealer,
         broker: BrokerConfig {
             listener: Some((
                 broker,
                 ServerTls::files(args.broker_tls.join("tls.crt"), args.broker_tls.join("tls.key")),
             )),
-            ..BrokerConfig::without_credentials(LeaseSigner::file(args.lease_keys))
+            ..leases
         },
+        database,
         listeners,
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "gateway starts");
@@ -61,6 +70,17 @@ async fn listen(args: &Args) -> anyhow::Result<(Listeners, TcpListener)> {
         admin: Some(bind(addresses.admin).await?),
     };
     Ok((listeners, bind(addresses.broker).await?))
+}
+
+/// Names the database; whether it answers is a matter of readiness.
+fn database(args: &Args, sealer: &Sealer) -> anyhow::Result<Option<Store>> {
+    let url = match (&args.database_url, &args.database_url_file) {
+        (Some(url), _) => url.clone(),
+        (None, Some(path)) => std::fs::read_to_string(path).with_context(|| path.display().to_string())?.into(),
+        (None, None) => return Ok(None),
+    };
+    let target = Target::postgres(&url).context("the database")?;
+    Ok(Some(Store::open(&target, sealer.clone()).context("the database")?))
 }
 
 async fn source(args: &Args) -> anyhow::Result<CatalogSource> {

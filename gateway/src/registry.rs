@@ -3,6 +3,8 @@
 //! A Connector that names a `provider` gets what it does not say itself. Each entry says where its facts were found; what
 //! was not found is left out rather than guessed.
 
+pub(crate) mod modules;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@ use crate::broker::{Broker, BrokerConfig};
 use crate::catalog::{Catalog, Resources};
 use crate::changes::hub::Hub;
 use crate::config::{CatalogSource, GatewayConfig, Listeners, SettingsSource};
+use crate::database::Database;
 use crate::discovery::Manager;
 use crate::document::follow;
 use crate::given;
@@ -105,6 +106,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         stopping: shutdown.clone(),
         reviewer,
         broker,
+        database: config.database.map(Database::new),
         spans,
         loaded: AtomicBool::new(false),
     });
@@ -112,6 +114,9 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     let mut tasks = JoinSet::new();
     tasks.spawn(manager.run(receiver, shutdown.clone()));
     tasks.spawn(Arc::clone(&state.sessions).run(shutdown.clone()));
+    if let Some(database) = &state.database {
+        tasks.spawn(Arc::clone(database).run(shutdown.clone()));
+    }
     let read_tokens = tokens.clone();
     if !matches!(config.settings, SettingsSource::Fixed(_)) || config.tokens_dir.is_some() {
         let watcher = settings::Watcher::new(config.settings, config.tokens_dir, (*settings).clone(), tokens);

@@ -3,6 +3,7 @@
 use crate::access::Access;
 use crate::broker::Broker;
 use crate::changes::hub::Hub;
+use crate::database::Database;
 use crate::discovery::{Event, Events};
 use crate::entry::mcp::KeptCall;
 use crate::error::Failure;
@@ -50,6 +51,8 @@ pub(crate) struct State {
     pub(crate) reviewer: Option<Reviewer>,
     /// Makes leases, and gives credentials for them.
     pub(crate) broker: Arc<Broker>,
+    /// What is kept for tenants; none without a database.
+    pub(crate) database: Option<Arc<Database>>,
     /// Takes the spans of finished requests; none unless a collector is configured.
     pub(crate) spans: Option<Spans>,
     /// Whether the Catalog has been read once: before that nobody can be served.

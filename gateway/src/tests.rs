@@ -27,6 +27,7 @@ mod registration;
 mod resume;
 mod sessions;
 mod spans;
+mod stored;
 mod streams;
 mod subscriptions;
 mod system;

@@ -28,3 +28,37 @@ pub fn all() -> Vec<Arc<dyn Connector>> {
 pub fn find(module: &ModuleName) -> Option<Arc<dyn Connector>> {
     all().into_iter().find(|connector| connector.info().module == module.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::path::Path;
+
+    /// The gateway knows what to ask an admin for without knowing this crate. To write the file anew:
+    /// `APERIUM_WRITE=1 cargo test --package aperium-mcp-service the_fields`.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a switch of this test alone")]
+    fn the_fields_that_the_gateway_asks_for_are_those_of_the_connectors() {
+        let modules: Vec<_> = all()
+            .iter()
+            .map(|connector| {
+                let info = connector.info();
+                let field = |field: &crate::connector::CredentialField| {
+                    json!({
+                        "name": field.name, "title": field.title, "help": field.help,
+                        "required": field.required, "secret": field.secret,
+                    })
+                };
+                json!({ "module": info.module, "credentials": info.credentials.iter().map(field).collect::<Vec<_>>() })
+            })
+            .collect();
+        let now = serde_json::Value::from(modules);
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gateway/src/registry/modules.json");
+        if std::env::var_os("APERIUM_WRITE").is_some() {
+            std::fs::write(&file, format!("{now:#}\n")).unwrap();
+        }
+        let committed: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        assert!(committed == now, "modules.json is not up to date: run this test with APERIUM_WRITE=1");
+    }
+}

@@ -41,6 +41,14 @@ impl EveryTenant {
         rows.iter().map(|row| TenantId::parse(&row.text("id")?).map_err(|_| StoreError::Row)).collect()
     }
 
+    /// The id of the ring's key that seals at the moment.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn current_key(&self) -> Result<String, StoreError> {
+        Ok(self.store().0.sealer.current()?)
+    }
+
     /// The ids of the ring's keys that data keys are sealed with.
     ///
     /// # Errors

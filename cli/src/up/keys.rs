@@ -9,7 +9,7 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-const FILE: &str = "encryption-keys.json";
+pub(crate) const FILE: &str = "encryption-keys.json";
 const LEASES: &str = "lease-signing-keys.json";
 
 /// The keys that seal sessions: of the last start where there was one, so that clients need not begin anew.

@@ -25,6 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 mod change;
 mod config;
 mod connectors;
+mod credentials;
 mod explain;
 mod grants;
 mod openapi;
@@ -46,6 +47,7 @@ fn areas() -> OpenApiRouter<Arc<Gateway>> {
     OpenApiRouter::new()
         .merge(config::routes())
         .merge(connectors::routes())
+        .merge(credentials::routes())
         .merge(explain::routes())
         .merge(grants::routes())
         .merge(openapi::routes())
@@ -96,6 +98,13 @@ pub(crate) fn ok(value: &impl Serialize) -> Answer {
             Err(Failure::Unavailable { outside: "the answer cannot be written", inside }.into())
         }
     }
+}
+
+/// An answer that says nothing but that it was done.
+pub(crate) fn no_content() -> Response {
+    let mut answer = Response::default();
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer
 }
 
 /// Middleware: writes failures, counts and logs them.

@@ -12,7 +12,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Ready once the Catalog was read. A connector that is down is told, and never makes the gateway unready.
+/// Ready once the Catalog was read and while the database answers, where there is one. A connector that is down is told, and never makes the gateway unready.
 pub(crate) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Response {
     let catalog = if gateway.loaded.load(Ordering::Acquire) {
         Check::ok("configuration is loaded")
@@ -38,11 +38,11 @@ pub(crate) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Response {
         .filter(|entry| !entry.registered())
         .map(|entry| entry.config.id.to_string())
         .collect();
-    Readiness::new()
-        .check("catalog", catalog)
-        .fact("connectors", connectors)
-        .fact("unavailable", unavailable)
-        .into_response()
+    let mut readiness = Readiness::new().check("catalog", catalog);
+    if let Some(database) = &gateway.database {
+        readiness = readiness.check("database", database.check());
+    }
+    readiness.fact("connectors", connectors).fact("unavailable", unavailable).into_response()
 }
 
 /// All metrics, for callers who may read them.

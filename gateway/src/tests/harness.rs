@@ -6,6 +6,7 @@ use crate::broker::pods::Pods;
 use crate::broker::{Broker, BrokerConfig};
 use crate::catalog::{Catalog, ResourceKey, Resources};
 use crate::changes::hub::Hub;
+use crate::database::Database;
 use crate::discovery::{Event, Events, Manager, Placement, SecretSeen};
 use crate::document::follow;
 use crate::front::Front;
@@ -25,6 +26,7 @@ use aperium_platform::bearer::TokenSource;
 use aperium_platform::egress::ClusterEndpoint;
 use aperium_platform::lease::LeaseSigner;
 use aperium_platform::seal::{KeyRing, Sealer};
+use aperium_store::Store;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
@@ -88,6 +90,7 @@ pub(super) struct Setup {
     pub(super) sealer: Sealer,
     pub(super) writer: Writer,
     pub(super) broker: BrokerConfig,
+    pub(super) database: Option<Store>,
 }
 
 impl Default for Setup {
@@ -110,6 +113,7 @@ impl Default for Setup {
             sealer: Sealer::ephemeral().unwrap(),
             writer: Writer::Fixed,
             broker: BrokerConfig::without_credentials(LeaseSigner::fixed(KeyRing::generate().unwrap())),
+            database: None,
         }
     }
 }
@@ -213,11 +217,15 @@ impl Setup {
                 pods,
                 snapshot,
             ),
+            database: self.database.map(Database::new),
             spans,
             loaded: AtomicBool::new(false),
         });
         let manager = Manager::new(Arc::clone(&state), own, settings, events.clone(), changed);
         tokio::spawn(manager.run(receiver, stop.clone()));
+        if let Some(database) = &state.database {
+            tokio::spawn(Arc::clone(database).run(stop.clone()));
+        }
         let gateway =
             Gateway { router: app::public(&state), admin: app::admin(&state), state, events, snapshots, stop };
         gateway.tell(Event::Placements(self.services)).await;

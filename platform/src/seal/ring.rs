@@ -133,6 +133,43 @@ impl KeyRing {
         Ok(Self { current: kid.into(), keys: BTreeMap::from([(kid.into(), SecretBox::new(kept))]) })
     }
 
+    /// Adds a random key, which seals nothing yet; its id is `k` and the next number.
+    ///
+    /// # Errors
+    /// [`SealError::Random`].
+    pub fn add_key(&mut self) -> Result<String, SealError> {
+        let number = |kid: &str| kid.strip_prefix('k').and_then(|number| number.parse::<u32>().ok());
+        let next = self.keys.keys().filter_map(|kid| number(kid)).max().unwrap_or_default().saturating_add(1);
+        let kid = format!("k{next}");
+        let mut key = Box::new([0_u8; KEY_LEN]);
+        SystemRandom::new().fill(key.as_mut_slice()).map_err(|_| SealError::Random)?;
+        self.keys.insert(kid.as_str().into(), SecretBox::new(key));
+        Ok(kid)
+    }
+
+    /// Makes a key of the ring the one that seals.
+    ///
+    /// # Errors
+    /// [`RingError::Current`] if the ring has no such key.
+    pub fn use_key(&mut self, kid: &str) -> Result<(), RingError> {
+        if !self.keys.contains_key(kid) {
+            return Err(RingError::Current);
+        }
+        self.current = kid.into();
+        Ok(())
+    }
+
+    /// Takes away every key but the one that seals. What they sealed never opens again.
+    pub fn retire_others(&mut self) {
+        let current = &self.current;
+        self.keys.retain(|kid, _| kid == current);
+    }
+
+    /// The ids of the keys, in order.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.keys().map(AsRef::as_ref)
+    }
+
     /// The ring as text.
     #[must_use]
     pub fn to_text(&self) -> SecretString {

@@ -93,6 +93,21 @@ fn a_message_tells_its_key_and_a_single_key_makes_a_ring() {
 }
 
 #[test]
+fn a_ring_is_rotated_key_by_key() {
+    let mut ring = KeyRing::parse(ring("k9", &[("k9", 1), ("old", 2)]).as_bytes()).unwrap();
+    let old = sealer("k9", &[("k9", 1)]).seal(SESSION, b"", b"m").unwrap();
+    assert_eq!(ring.add_key().unwrap(), "k10");
+    assert_eq!(ring.ids().collect::<Vec<_>>(), ["k10", "k9", "old"]);
+    assert_eq!(ring.use_key("k11"), Err(RingError::Current));
+    ring.use_key("k10").unwrap();
+    let both = Sealer::fixed(KeyRing::parse(ring.to_text().expose_secret().as_bytes()).unwrap());
+    assert_eq!((both.current().unwrap().as_str(), &**both.open(SESSION, b"", &old).unwrap()), ("k10", &b"m"[..]));
+    ring.retire_others();
+    assert_eq!(ring.ids().collect::<Vec<_>>(), ["k10"]);
+    assert_eq!(Sealer::fixed(ring).open(SESSION, b"", &old).unwrap_err(), SealError::UnknownKey);
+}
+
+#[test]
 fn a_generated_ring_survives_as_text_and_is_never_shown() {
     let ring = KeyRing::generate().unwrap();
     let text = ring.to_text();

@@ -171,6 +171,7 @@ impl World {
             data: None,
             sealer: Sealer::ephemeral().unwrap(),
             broker: config,
+            database: None,
             listeners: Listeners { public: listener, in_cluster: None, admin: None },
         };
         tokio::spawn(aperium_gateway::run(gateway_config, stop.clone()));

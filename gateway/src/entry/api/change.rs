@@ -1,14 +1,13 @@
 //! A body and a name → a checked change, written, and served before the answer is sent.
 
-use super::{Answer, Asker, ok};
+use super::{Answer, Asker, no_content, ok};
 use crate::catalog::ResourceKey;
-use crate::error::{self, Failure};
+use crate::error::Failure;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::writer::check::check;
 use crate::writer::{Change, Kind, Object, WriteError, Writer};
 use aperium_crds::structural::{self, Faults};
-use axum::body::Body;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -78,9 +77,7 @@ pub(super) async fn put(gateway: &State, asker: &Asker, kind: Kind, key: Resourc
 /// Deletes a resource.
 pub(super) async fn delete(gateway: &State, asker: &Asker, kind: Kind, key: ResourceKey, wanted: Unwanted) -> Answer {
     make(gateway, asker, &Change { kind, key, version: wanted.version, object: None }).await?;
-    let mut answer = error::json(StatusCode::NO_CONTENT, Body::empty());
-    answer.headers_mut().clear();
-    Ok(answer)
+    Ok(no_content())
 }
 
 fn object(kind: Kind, manifest: &Value) -> Result<Object, Faults> {

@@ -141,7 +141,7 @@ async fn delete(
 }
 
 /// The Connector with this id, served or not.
-fn key_of(snapshot: &Snapshot, id: &ConnectorId, namespace: Option<&str>) -> Option<ResourceKey> {
+pub(super) fn key_of(snapshot: &Snapshot, id: &ConnectorId, namespace: Option<&str>) -> Option<ResourceKey> {
     let served = snapshot.position(id).and_then(|position| snapshot.at(position)).map(|entry| &entry.config.key);
     let refused = || {
         snapshot.catalog.refused.keys().find(|key| {
