@@ -1,7 +1,7 @@
 //! The resources that a session follows (`resources/subscribe`), by the URIs that its client gives them.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 /// Resources that one session may follow.
@@ -10,15 +10,20 @@ const MAX_FOLLOWED: usize = 1000;
 /// A set of URIs.
 pub(crate) type Uris = Arc<BTreeSet<Arc<str>>>;
 
-/// What one session follows, as far as this replica was told.
+/// What one session follows, as far as this replica was told. Made with the first use: most sessions follow nothing, and
+/// the channel is half of what is remembered of one.
 #[derive(Debug, Default)]
-pub(crate) struct Followed(watch::Sender<Uris>);
+pub(crate) struct Followed(OnceLock<watch::Sender<Uris>>);
 
 impl Followed {
+    fn sender(&self) -> &watch::Sender<Uris> {
+        self.0.get_or_init(watch::Sender::default)
+    }
+
     /// Adds one. False: there are too many.
     pub(crate) fn add(&self, uri: &str) -> bool {
         let mut added = true;
-        self.0.send_if_modified(|uris| {
+        self.sender().send_if_modified(|uris| {
             if uris.contains(uri) {
                 return false;
             }
@@ -30,12 +35,12 @@ impl Followed {
 
     /// Takes one away.
     pub(crate) fn remove(&self, uri: &str) {
-        self.0.send_if_modified(|uris| uris.contains(uri) && Arc::make_mut(uris).remove(uri));
+        self.sender().send_if_modified(|uris| uris.contains(uri) && Arc::make_mut(uris).remove(uri));
     }
 
     /// The set as it is now and becomes.
     pub(crate) fn uris(&self) -> watch::Receiver<Uris> {
-        self.0.subscribe()
+        self.sender().subscribe()
     }
 }
 
