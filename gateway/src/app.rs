@@ -1,6 +1,6 @@
 //! The routers of the listeners. Layers run from the last to the first; each line says why it is there.
 
-use crate::entry::{api, probes};
+use crate::entry::{api, consent, probes};
 use crate::error::Failure;
 use crate::front::Front;
 use crate::state::State;
@@ -21,6 +21,7 @@ pub(crate) fn public(state: &Arc<State>) -> Front {
         // The same as on the admin listener, for whom a Grant allows it.
         .route("/metrics", get(probes::granted_metrics))
         .merge(api::routes(state))
+        .merge(consent::routes())
         .fallback(not_found)
         .with_state(Arc::clone(state));
     Front::new(state, open, rest)

@@ -17,7 +17,7 @@ pub(crate) mod auth;
 pub(crate) mod connectors;
 mod grants;
 
-pub(crate) use auth::{Auth, Scheme};
+pub(crate) use auth::{Auth, PerUser, Scheme};
 
 /// Namespace and name of a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -10,14 +10,16 @@
 use crate::access::{Access, Own};
 use crate::catalog::{Auth, Catalog, ConnectorConfig, Place, ResourceKey, Resources};
 use crate::changes::listener::Listener;
+use crate::consent::{self, Latest, People};
 use crate::metrics::Meter;
 use crate::pipeline::authn::static_tokens::TokenFiles;
 use crate::pipeline::credential::{Credential, Remote, ServiceToken};
 use crate::pipeline::upstream::link::Link;
-use crate::pipeline::upstream::{Limits, Upstream};
+use crate::pipeline::upstream::{Limits, Upstream, UpstreamError};
 use crate::secrets::Found;
 use crate::snapshot::{Entry, Health, Kind, Offers, Snapshot, system};
 use crate::state::State;
+use aperium_core::caller::{Caller, Principal};
 use aperium_core::egress::{EgressRules, Reach};
 use aperium_crds::Settings;
 use aperium_crds::connector::Protocol;
@@ -34,6 +36,9 @@ use tokio_util::task::AbortOnDropHandle;
 pub(crate) mod list;
 pub(crate) mod poll;
 pub(crate) mod pulse;
+
+/// How long the lists of a connector count whose users have tokens of their own.
+const CATALOGUE_LIFE: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// Where a managed service listens, and its token.
 #[derive(Debug, Clone)]
@@ -129,6 +134,7 @@ struct Slot {
     source: LinkSource,
     upstream: Arc<Upstream>,
     credential: Credential,
+    people: Option<Arc<People>>,
     listing: Arc<Listing>,
     offers: Arc<Offers>,
     health: Health,
@@ -322,14 +328,21 @@ impl Manager {
                 (Link::Url { client, uri, credential: credential.clone() }, *limits)
             }
         };
-        let upstream = Upstream::new(link, Limits { max_answer, max_tools });
+        let limits = Limits { max_answer, max_tools };
+        let upstream = Upstream::new(link, limits);
         let (wake, pulse) = (Arc::new(Notify::new()), Pulse::new());
+        let (people, asked) = match self.people(config, &source, limits, &wake) {
+            Some((people, asked)) => (Some(people), asked),
+            None => (None, Arc::clone(&upstream)),
+        };
+        // The lists of such a connector are asked for when somebody consents, and again after a while.
+        let period = if people.is_some() { config.period.max(CATALOGUE_LIFE) } else { config.period };
         let poller = || {
             let poller = poll::Poller {
                 key: config.key.clone(),
                 epoch: self.epoch,
-                upstream: Arc::clone(&upstream),
-                period: config.period,
+                upstream: Arc::clone(&asked),
+                period,
                 timeout: config.poll_timeout,
                 wake: Arc::clone(&wake),
                 pulse: Arc::clone(&pulse),
@@ -342,6 +355,8 @@ impl Manager {
             AbortOnDropHandle::new(tokio::spawn(listener.run()))
         };
         let (health, poller, listener) = match config.protocol {
+            // What one user's session is told of is not for the others.
+            Protocol::Mcp if people.is_some() => (Health::Pending, Some(poller()), None),
             Protocol::Mcp => (Health::Pending, Some(poller()), Some(listener())),
             Protocol::Http => (Health::Registered, None, None),
         };
@@ -351,6 +366,7 @@ impl Manager {
             source,
             upstream,
             credential,
+            people,
             listing: Arc::default(),
             offers: Arc::default(),
             health,
@@ -365,6 +381,7 @@ impl Manager {
     fn credential(&self, config: &ConnectorConfig, source: &LinkSource) -> Credential {
         match (source, &config.auth) {
             (LinkSource::Service(Some(placement), _), _) => Credential::Service(Arc::clone(&placement.token)),
+            (LinkSource::Url(..), Some(auth)) if auth.per_user().is_some() => Credential::Nobody,
             (LinkSource::Url(..), Some(auth)) => {
                 let (key, events) = (config.key.clone(), self.events.clone());
                 let changed = move || {
@@ -382,6 +399,37 @@ impl Manager {
         }
     }
 
+    /// The users of a connector that each of them authorises, and the upstream that is asked for its lists.
+    fn people(
+        &self,
+        config: &ConnectorConfig,
+        source: &LinkSource,
+        limits: Limits,
+        wake: &Arc<Notify>,
+    ) -> Option<(Arc<People>, Arc<Upstream>)> {
+        let LinkSource::Url(uri, Some(auth), ..) = source else { return None };
+        let policy = EgressPolicy::new(self.settings.egress.clone());
+        let policy = policy.map_err(|_| EgressError::Url("egress settings cannot be used"));
+        let store = self.state.store.clone();
+        let desk = consent::open(config.id.as_str(), uri, auth.per_user()?, &auth.secret, store, policy);
+        if let Some(seen) = self.secrets.get(&config.key).filter(|seen| seen.secret == auth.secret) {
+            desk.replace(&seen.secret, &seen.found);
+        }
+        let (client, uri) = (self.external.clone(), uri.clone());
+        let make =
+            move |credential| Upstream::new(Link::Url { client: client.clone(), uri: uri.clone(), credential }, limits);
+        let latest = Arc::new(Latest::default());
+        let asked = make(Credential::Latest(Arc::clone(&latest)));
+        let wake = Arc::clone(wake);
+        let people = People::new(desk, latest, Box::new(make), Box::new(move || wake.notify_one()));
+        if self.own.loopback {
+            // The person at the machine may have consented before it was started.
+            let people = Arc::clone(&people);
+            tokio::spawn(async move { people.standing(&Caller::new(Principal::Loopback)).await });
+        }
+        Some((people, asked))
+    }
+
     /// A Secret is another one, or may be used now: the next request carries what it says.
     fn secret(&mut self, key: ResourceKey, seen: Option<SecretSeen>) -> Dirty {
         let Some(seen) = seen else {
@@ -393,6 +441,9 @@ impl Manager {
         if let Some((slot, remote)) = slot.filter(|_| wanted).and_then(|slot| Some((slot, slot.credential.remote()?))) {
             remote.replace(&seen.found, &seen.reader);
             slot.wake.notify_one();
+        }
+        if let Some(people) = slot.filter(|_| wanted).and_then(|slot| slot.people.as_ref()) {
+            people.desk().replace(&seen.secret, &seen.found);
         }
         self.secrets.insert(key, seen);
         if wanted { Dirty::Snapshot } else { Dirty::Nothing }
@@ -416,6 +467,12 @@ impl Manager {
                 tracing::info!(connector = id, tools = tools.len(), digest = tools.digest, "connector registered");
                 slot.offers.warn(id);
             }
+            // The token of one user says nothing about what the others may use.
+            Err(UpstreamError::Credential(_) | UpstreamError::Refused(_))
+                if slot.people.is_some() && slot.health == Health::Registered =>
+            {
+                return Dirty::Nothing;
+            }
             Err(error) => {
                 tracing::warn!(connector = id, reason = error.reason(), %error, "connector unregistered");
                 slot.meter.polled(None);
@@ -433,6 +490,7 @@ impl Manager {
                 config: slot.config.clone(),
                 upstream: Arc::clone(&slot.upstream),
                 credential: slot.credential.clone(),
+                people: slot.people.clone(),
                 offers: Arc::clone(&slot.offers),
                 health: slot.health.clone(),
                 meter: slot.meter.clone(),

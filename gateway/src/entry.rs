@@ -1,6 +1,7 @@
 //! The ways in. Each only reads its request, runs the pipeline, and writes the answer.
 
 pub(crate) mod api;
+pub(crate) mod consent;
 pub(crate) mod http;
 pub(crate) mod mcp;
 pub(crate) mod probes;

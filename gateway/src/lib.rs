@@ -15,6 +15,7 @@ mod catalog;
 mod changes;
 mod cluster;
 pub mod config;
+mod consent;
 mod database;
 mod discovery;
 pub mod document;

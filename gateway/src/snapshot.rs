@@ -2,6 +2,7 @@
 //! makes another one, swapped in whole.
 
 use crate::catalog::{Catalog, ConnectorConfig};
+use crate::consent::People;
 use crate::discovery::pulse::Pulse;
 use crate::metrics::Meter;
 use crate::pipeline::credential::Credential;
@@ -54,6 +55,8 @@ pub(crate) struct Entry {
     pub(crate) upstream: Arc<Upstream>,
     /// What it wants to see.
     pub(crate) credential: Credential,
+    /// Its users, where each has a token of their own.
+    pub(crate) people: Option<Arc<People>>,
     /// What the last good poll found.
     pub(crate) offers: Arc<Offers>,
     /// How it is.

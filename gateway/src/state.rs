@@ -15,6 +15,7 @@ use crate::session::parked::Parked;
 use crate::snapshot::Snapshot;
 use crate::spans::Spans;
 use crate::writer::Writer;
+use aperium_store::Store;
 use arc_swap::ArcSwap;
 use axum::response::Response;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub(crate) struct State {
     pub(crate) metrics: Arc<Metrics>,
     /// The way to the Manager.
     pub(crate) events: Events,
+    /// The platform database; without one nobody can authorise the gateway for anything.
+    pub(crate) store: Option<Store>,
     /// The servers that registered themselves with this replica.
     pub(crate) registrations: Arc<Registrations>,
     /// Where Connectors and Grants are changed.

@@ -8,6 +8,7 @@ mod broker;
 mod calls;
 mod changes;
 mod config;
+mod consent;
 mod conversation;
 mod credentials;
 mod discovery;

@@ -72,6 +72,80 @@ fn connect_to_an_authenticated_mcp_server_by_client_credentials() {
     assert_eq!(auth.seen().len(), 1, "one token serves them all: {:?}", auth.seen());
 }
 
+/// The example as it stands; `mcp` and `google` take the places of the hosts that only exist at Google.
+fn per_user(mcp: &str, google: &str) -> String {
+    r#"{
+  "connectors": {
+    "servers": {
+      "google": {
+        "protocol": "mcp",
+        "url": "https://mcp.google.example.com/v1/mcp",
+        "auth": {
+          "type": "oauth2_authorization_code",
+          "client_id": "example-client-id",
+          "client_secret": "example-client-secret",
+          "auth_url": "https://accounts.google.com/o/oauth2/v2/auth",
+          "token_url": "https://oauth2.googleapis.com/token",
+          "scopes": ["https://www.googleapis.com/auth/spreadsheets.readonly"],
+          "auth_params": {"access_type": "offline", "prompt": "consent"}
+        }
+      }
+    }
+  }
+}"#
+    .replace("https://mcp.google.example.com", mcp)
+    .replace("https://oauth2.googleapis.com", google)
+}
+
+#[test]
+fn set_up_per_user_oauth_connect_consent_call_and_disconnect() {
+    let google = Upstream::start(|seen| {
+        let good = seen.path == "/token"
+            && seen.body.contains("grant_type=authorization_code")
+            && seen.body.contains("code_verifier=")
+            // client_secret_basic of "example-client-id" and "example-client-secret".
+            && seen.header("authorization") == Some("Basic ZXhhbXBsZS1jbGllbnQtaWQ6ZXhhbXBsZS1jbGllbnQtc2VjcmV0");
+        if good {
+            let token =
+                json!({ "access_token": "at-1", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "rt-1" });
+            (200, token)
+        } else {
+            (401, json!({ "error": "invalid_client" }))
+        }
+    });
+    let mcp = Upstream::mcp(&["read_sheet"], Some("Bearer at-1"));
+    let bed = Bed::start(&per_user(&format!("http://{}", mcp.host()), &format!("http://{}", google.host())));
+    let status = || bed.json("curl -sS http://<aperture-hostname>/api/connectors/google")["status"].clone();
+    assert_eq!(status(), "needs_auth");
+    assert!(bed.tools().iter().all(|tool| !tool.starts_with("google_")), "nobody has authorised it yet");
+    let begun = bed.json("curl -sS -X POST http://<aperture-hostname>/api/connectors/google/connect");
+    let url = begun["auth_url"].as_str().expect("a URL").to_owned();
+    let query: std::collections::BTreeMap<String, String> =
+        url::Url::parse(&url).expect("a URL").query_pairs().into_owned().collect();
+    assert!(url.starts_with("https://accounts.google.com/o/oauth2/v2/auth?"), "{url}");
+    for (name, value) in [
+        ("client_id", "example-client-id"),
+        ("scope", "https://www.googleapis.com/auth/spreadsheets.readonly"),
+        ("access_type", "offline"),
+        ("prompt", "consent"),
+        ("code_challenge_method", "S256"),
+    ] {
+        assert_eq!(query[name], value);
+    }
+    assert_eq!(query["redirect_uri"], bed.line("http://<aperture-hostname>/aperture/auth/google/callback"));
+    let page = bed.run(&format!(
+        "curl -sS 'http://<aperture-hostname>/aperture/auth/google/callback?code=4%2Fabc&state={}'",
+        query["state"]
+    ));
+    assert!(page.contains("Connected"), "{page}");
+    bed.until_tools(|tools| tools.iter().any(|tool| tool == "google_read_sheet"));
+    assert_eq!(bed.call("google_read_sheet")["result"]["content"][0]["text"], "called read_sheet");
+    assert_eq!(status(), "ready");
+    bed.run("curl -sS -X POST http://<aperture-hostname>/api/connectors/google/disconnect");
+    assert_eq!(status(), "needs_auth");
+    assert_eq!(bed.call("google_read_sheet")["result"]["isError"], true);
+}
+
 #[test]
 fn set_up_an_http_api_proxy_that_models_can_discover() {
     let api = Upstream::api();

@@ -4,8 +4,12 @@
 use super::Refused;
 use aperium_core::auth::{self, AuthFault};
 use aperium_crds::condition::reasons;
-use aperium_crds::connector::{ApiKey, ApiKeyPlace, Auth as Spec, AuthType, ClientCredentials, SecretRef};
+use aperium_crds::connector::{
+    ApiKey, ApiKeyPlace, Auth as Spec, AuthType, AuthorizationCode, ClientCredentials, SecretRef,
+};
+use aperium_platform::oauth::{OWN_PARAMETERS, Server};
 use http::{HeaderName, Uri};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// How the gateway authenticates to a remote connector.
@@ -13,11 +17,11 @@ use std::fmt;
 pub(crate) struct Auth {
     /// The scheme.
     pub(crate) scheme: Scheme,
-    /// The Secret in the Connector's namespace that holds the values.
+    /// The Secret in the Connector's namespace that holds the values; empty: there are none.
     pub(crate) secret: String,
 }
 
-/// The schemes that all callers share. Per-user ones never get here: their Connectors are refused.
+/// The schemes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Scheme {
     /// `Authorization: Bearer <secret>`.
@@ -35,6 +39,20 @@ pub(crate) enum Scheme {
         /// The scopes, joined by blanks; empty: the server's default.
         scope: String,
     },
+    /// Each user authorises the gateway for themselves.
+    PerUser(Box<PerUser>),
+}
+
+/// How a user authorises the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PerUser {
+    /// The server that an admin wrote, where the gateway is a client whose id and secret are in the Secret; none: the
+    /// upstream names it, and the gateway becomes a client there by itself.
+    pub(crate) server: Option<Server>,
+    /// The scopes to ask for; empty: those that the upstream names.
+    pub(crate) scopes: Vec<String>,
+    /// Further parameters of the authorization URL.
+    pub(crate) parameters: BTreeMap<String, String>,
 }
 
 impl Scheme {
@@ -45,6 +63,8 @@ impl Scheme {
             Self::KeyHeader(_) | Self::KeyParameter(_) => "api_key",
             Self::Basic => "basic",
             Self::ClientCredentials { .. } => "oauth2_client_credentials",
+            Self::PerUser(how) if how.server.is_some() => "oauth2_authorization_code",
+            Self::PerUser(_) => "oauth2_dcr",
         }
     }
 }
@@ -53,7 +73,7 @@ impl Auth {
     /// Reads and checks it.
     ///
     /// # Errors
-    /// [`Refused`], with the field that is wrong; `UnsupportedValue` for the two per-user types.
+    /// [`Refused`], with the field that is wrong.
     pub(super) fn read(spec: &Spec) -> Result<Self, Refused> {
         let (scheme, secret) = match spec.auth_type {
             AuthType::BearerToken => (Scheme::Bearer, &block(spec.bearer_token.as_ref(), "bearerToken")?.secret_ref),
@@ -66,9 +86,15 @@ impl Auth {
                 let client = block(spec.client_credentials.as_ref(), "clientCredentials")?;
                 (client_credentials(client)?, &client.secret_ref)
             }
-            AuthType::AuthorizationCode | AuthType::Dcr => {
-                let message = format!("spec.auth.type {} comes with per-user OAuth", name_of(spec.auth_type));
-                return Err(Refused { reason: reasons::UNSUPPORTED_VALUE, message });
+            AuthType::AuthorizationCode => {
+                let code = block(spec.authorization_code.as_ref(), "authorizationCode")?;
+                (authorization_code(code)?, &code.secret_ref)
+            }
+            AuthType::Dcr => {
+                let scopes = spec.dcr.as_ref().map(|dcr| dcr.scopes.clone()).unwrap_or_default();
+                scopes_of("dcr.scopes", &scopes)?;
+                let how = PerUser { server: None, scopes, parameters: BTreeMap::new() };
+                return Ok(Self { scheme: Scheme::PerUser(Box::new(how)), secret: String::new() });
             }
         };
         Ok(Self { scheme, secret: named(secret)? })
@@ -76,17 +102,13 @@ impl Auth {
 
     /// The type as the JSON document and the API spell it.
     pub(crate) fn type_name(&self) -> &'static str {
-        match self.scheme {
-            Scheme::Bearer => "bearer_token",
-            Scheme::KeyHeader(_) | Scheme::KeyParameter(_) => "api_key",
-            Scheme::Basic => "basic",
-            Scheme::ClientCredentials { .. } => "oauth2_client_credentials",
-        }
+        self.scheme.as_str()
     }
-}
 
-fn name_of(kind: AuthType) -> &'static str {
-    if kind == AuthType::Dcr { "oauth2_dcr" } else { "oauth2_authorization_code" }
+    /// How each user authorises the gateway, where they do.
+    pub(crate) fn per_user(&self) -> Option<&PerUser> {
+        if let Scheme::PerUser(how) = &self.scheme { Some(how) } else { None }
+    }
 }
 
 fn invalid(field: &str, problem: &dyn fmt::Display) -> Refused {
@@ -123,10 +145,24 @@ fn key_place(key: &ApiKey) -> Result<Scheme, Refused> {
 fn client_credentials(client: &ClientCredentials) -> Result<Scheme, Refused> {
     let token_url = super::connectors::parse_url("tokenUrl", &client.token_url)
         .map_err(|problem| invalid("clientCredentials", &problem))?;
-    for scope in &client.scopes {
-        auth::check_scope(scope).map_err(|fault| invalid("clientCredentials.scopes", &fault))?;
-    }
+    scopes_of("clientCredentials.scopes", &client.scopes)?;
     Ok(Scheme::ClientCredentials { token_url, scope: client.scopes.join(" ") })
+}
+
+fn authorization_code(code: &AuthorizationCode) -> Result<Scheme, Refused> {
+    scopes_of("authorizationCode.scopes", &code.scopes)?;
+    let own = |name: &&String| OWN_PARAMETERS.iter().any(|own| own.eq_ignore_ascii_case(name));
+    if let Some(name) = code.auth_params.keys().find(own) {
+        return Err(invalid("authorizationCode.authParams", &format!("must not set {name}")));
+    }
+    let server = Server::given(&code.auth_url, &code.token_url);
+    let server = server.map_err(|error| invalid("authorizationCode", &error))?;
+    let (scopes, parameters) = (code.scopes.clone(), code.auth_params.clone());
+    Ok(Scheme::PerUser(Box::new(PerUser { server: Some(server), scopes, parameters })))
+}
+
+fn scopes_of(field: &str, scopes: &[String]) -> Result<(), Refused> {
+    scopes.iter().try_for_each(|scope| auth::check_scope(scope)).map_err(|fault| invalid(field, &fault))
 }
 
 #[cfg(test)]
@@ -190,11 +226,29 @@ mod tests {
     }
 
     #[test]
-    fn per_user_types_wait_for_per_user_oauth() {
-        for kind in ["oauth2_authorization_code", "oauth2_dcr"] {
-            let (reason, message) = read(&json!({ "type": kind })).unwrap_err();
-            assert_eq!(reason, reasons::UNSUPPORTED_VALUE);
-            assert!(message.contains(kind) && message.contains("per-user OAuth"), "{message}");
+    fn a_user_may_authorise_at_a_given_server_or_at_one_that_the_upstream_names() {
+        let code = |field: &str, value: Value| {
+            let mut spec = json!({ "type": "oauth2_authorization_code", "authorizationCode": {
+                "authUrl": "https://as.example/a", "tokenUrl": "https://as.example/t", "scopes": ["x"],
+                "authParams": { "access_type": "offline" }, "secretRef": { "name": "s" } } });
+            spec["authorizationCode"][field] = value;
+            read(&spec)
+        };
+        let auth = code("scopes", json!(["y"])).unwrap();
+        assert_eq!((auth.type_name(), auth.secret.as_str()), ("oauth2_authorization_code", "s"));
+        assert_eq!(auth.per_user().unwrap().scopes, ["y"]);
+        for (field, value, named) in [
+            ("authUrl", json!("http://as.example/a"), "authorization endpoint"),
+            ("tokenUrl", json!("http://as.example/t"), "token endpoint"),
+            ("scopes", json!(["a b"]), "scopes"),
+            ("authParams", json!({ "State": "x" }), "State"),
+            ("authParams", json!({ "resource": "x" }), "resource"),
+        ] {
+            let (reason, message) = code(field, value).unwrap_err();
+            assert!(reason == reasons::INVALID && message.contains(named), "{message}");
         }
+        let dynamic = read(&json!({ "type": "oauth2_dcr", "dcr": { "scopes": ["x"] } })).unwrap();
+        assert_eq!((dynamic.type_name(), dynamic.secret.as_str()), ("oauth2_dcr", ""));
+        assert!(dynamic.per_user().unwrap().server.is_none());
     }
 }

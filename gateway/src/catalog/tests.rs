@@ -25,11 +25,6 @@ fn reason(name: &str, extra: &Value) -> &'static str {
 }
 
 #[test]
-fn what_this_version_does_not_serve_is_said_to_be_unsupported() {
-    assert_eq!(reason("a", &json!({ "auth": { "type": "oauth2_dcr" } })), reasons::UNSUPPORTED_VALUE);
-}
-
-#[test]
 fn an_http_connector_is_served_at_its_base_url() {
     let catalog = build(
         vec![connector("github", &json!({ "protocol": "http", "url": "https://api.github.com/v3" }))],

@@ -7,6 +7,7 @@
 //! answer ──mask──► the same answer without the credential
 //! ```
 
+use crate::consent::{ConsentError, Latest, Personal};
 use http::{HeaderMap, StatusCode, Uri};
 use std::sync::Arc;
 
@@ -42,6 +43,9 @@ pub(crate) enum CredentialError {
     /// The service is another tenant's.
     #[error("it serves another tenant")]
     OtherTenant,
+    /// The caller has not authorised the gateway.
+    #[error("{0}")]
+    Consent(#[from] ConsentError),
     /// The credential does not fit into the request's URL.
     #[error("its URL cannot carry the credential")]
     Url,
@@ -56,6 +60,7 @@ impl CredentialError {
             Self::Token(error) => error.reason(),
             Self::Lease(reason) => reason,
             Self::OtherTenant => "OtherTenant",
+            Self::Consent(error) => error.reason(),
             Self::Url => "InvalidUrl",
         }
     }
@@ -67,6 +72,7 @@ impl CredentialError {
             Self::Token(_) => "its credential could not be obtained",
             Self::Lease(_) => "its lease is not available",
             Self::OtherTenant => "it serves another tenant",
+            Self::Consent(error) => error.outside(),
             Self::Unresolved(_) | Self::Url => "its credential is not available",
         }
     }
@@ -81,6 +87,12 @@ pub(crate) enum Credential {
     Service(Arc<ServiceToken>),
     /// The shared credential of a remote connector.
     Remote(Arc<Remote>),
+    /// The token of one person, for the requests of that person.
+    Personal(Arc<Personal>),
+    /// The token of whoever consented last, to find out what there is.
+    Latest(Arc<Latest>),
+    /// Of a connector whose users have tokens of their own: nothing is sent in the name of nobody.
+    Nobody,
 }
 
 /// What was inserted into one request, for its answer.
@@ -101,6 +113,9 @@ impl Credential {
             Self::Nothing => Ok(Inserted::default()),
             Self::Service(token) => token.insert(headers).map(|()| Inserted::default()),
             Self::Remote(remote) => remote.insert(headers, uri).await,
+            Self::Personal(personal) => personal.insert(headers).await,
+            Self::Latest(latest) => latest.insert(headers).await,
+            Self::Nobody => Err(ConsentError::Needed.into()),
         }
     }
 
@@ -110,6 +125,8 @@ impl Credential {
         match (self, status) {
             (Self::Service(token), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => token.refused(),
             (Self::Remote(remote), StatusCode::UNAUTHORIZED) => remote.refused(inserted),
+            (Self::Personal(personal), StatusCode::UNAUTHORIZED) => personal.refused(),
+            (Self::Latest(latest), StatusCode::UNAUTHORIZED) => latest.refused(),
             _ => {}
         }
     }
@@ -121,6 +138,11 @@ impl Credential {
 }
 
 impl Inserted {
+    /// For a token that is inserted as it is.
+    pub(crate) fn masking(token: &str) -> Self {
+        Self { mask: Mask::over(&[token]), token: None }
+    }
+
     /// The answer without what was inserted: headers that repeat it are left out, in the body it is masked.
     pub(crate) fn clean<B>(&self, response: http::Response<B>) -> http::Response<Masked<B>> {
         let (mut parts, body) = response.into_parts();

@@ -2,6 +2,7 @@
 //! with which headers that only the inside may use.
 
 use crate::access::Access;
+use crate::entry::consent::PAGES;
 use crate::error::Failure;
 use axum::extract::Request;
 use http::{HeaderMap, Method, Uri, header};
@@ -33,6 +34,7 @@ pub(crate) fn check(access: &Access, uri: &Uri, headers: &HeaderMap) -> Result<(
         }
     }
     if access.loopback()
+        && !led_here(uri, headers)
         && headers.get_all("sec-fetch-site").iter().any(|site| site == "cross-site" || site == "same-site")
     {
         return Err(Failure::Origin);
@@ -42,6 +44,15 @@ pub(crate) fn check(access: &Access, uri: &Uri, headers: &HeaderMap) -> Result<(
         Some(name) => Err(Failure::InternalHeader(name.to_string())),
         None => Ok(()),
     }
+}
+
+/// Whether a browser as a whole was led to a page of per-user OAuth: by the authorization server, or by a link. What it
+/// brings counts only with the state of a flow, and the page shows nothing of anybody's.
+fn led_here(uri: &Uri, headers: &HeaderMap) -> bool {
+    uri.path().starts_with(PAGES)
+        && !headers.contains_key(header::ORIGIN)
+        && headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate")
+        && headers.get("sec-fetch-dest").is_none_or(|to| to == "document")
 }
 
 /// A GET of the MCP endpoint with a body is a message that some would read and others not.

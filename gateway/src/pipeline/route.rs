@@ -3,6 +3,7 @@
 use super::action::Action;
 use super::authz::Permit;
 use super::upstream::Upstream;
+use crate::consent::ConsentError;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,17 +19,24 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Looks up where the request goes.
-    pub(crate) fn of(permit: &Permit) -> Self {
+    /// Looks up where the request goes: for a connector whose users have tokens of their own, to the caller's own upstream.
+    ///
+    /// # Errors
+    /// [`ConsentError::NoPerson`].
+    pub(crate) fn of(permit: &Permit) -> Result<Self, ConsentError> {
         let entry = permit.connector();
+        let upstream = match &entry.people {
+            Some(people) => people.upstream(&permit.identity().caller)?,
+            None => Arc::clone(&entry.upstream),
+        };
         // An admin names the read tools that may be tried again. Annotations come from the upstream and prove nothing.
         let retryable = permit.action() == Action::Call && entry.config.retryable.contains(permit.name());
-        Self {
-            upstream: Arc::clone(&entry.upstream),
+        Ok(Self {
+            upstream,
             name: permit.name().into(),
             timeout: entry.config.call_timeout,
             attempts: if retryable { 2 } else { 1 },
-        }
+        })
     }
 
     /// The upstream.

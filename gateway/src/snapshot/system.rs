@@ -57,6 +57,7 @@ pub(crate) fn entry(http: bool, meter: Meter) -> Option<Entry> {
     }
     Some(Entry {
         credential: crate::pipeline::credential::Credential::Nothing,
+        people: None,
         offers: Arc::new(Offers::build(&config, &listing)),
         upstream: Upstream::new(Link::Absent("it is built in".to_owned()), Limits { max_answer: 0, max_tools: 0 }),
         health: Health::Registered,

@@ -23,6 +23,7 @@ fn entry(health: Health, definitions: &[&str]) -> Entry {
     Entry {
         upstream: Upstream::new(Link::Absent(String::new()), Limits { max_answer: 1, max_tools: 1 }),
         credential: Credential::Nothing,
+        people: None,
         offers: Arc::new(Offers::build(&config, &listing)),
         meter: Metrics::new().meter("odoo"),
         pulse: Pulse::new(),

@@ -8,6 +8,7 @@ use aperium_core::auth::{
     check_key_parameter,
 };
 use aperium_crds::connector::{AuthType, Protocol};
+use aperium_platform::oauth::OWN_PARAMETERS;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, json};
 use std::collections::BTreeMap;
@@ -142,10 +143,6 @@ pub(crate) struct ServerAuth {
     pub(crate) secrets: BTreeMap<String, SecretString>,
 }
 
-/// What no parameter of the authorization URL may replace: the flow depends on it.
-const OWN_PARAMS: [&str; 7] =
-    ["response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method", "scope"];
-
 /// Reads the block of a connector; `None` after an error.
 pub(super) fn read(
     node: &Node,
@@ -257,7 +254,7 @@ fn flaws(auth: &ServerAuth, id: &str) -> Vec<String> {
         }
     }
     if let Some(params) = auth.spec.get("authParams").and_then(|params| params.as_object())
-        && let Some(own) = params.keys().find(|key| OWN_PARAMS.contains(&key.as_str()))
+        && let Some(own) = params.keys().find(|key| OWN_PARAMETERS.iter().any(|own| own.eq_ignore_ascii_case(key)))
     {
         flaws.push(format!("connector {id}: auth.auth_params must not set {own}"));
     }

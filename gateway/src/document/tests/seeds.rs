@@ -94,7 +94,7 @@ fn client_credentials() {
 }
 
 #[test]
-fn per_user_oauth_may_be_written_and_is_said_to_come_later() {
+fn per_user_oauth_is_taken_as_it_stands() {
     let reading = read(
         r#"{ "connectors": { "servers": { "google": {
         "protocol": "mcp",
@@ -111,11 +111,7 @@ fn per_user_oauth_may_be_written_and_is_said_to_come_later() {
     );
     let code = only(&reading).spec.auth.as_ref().unwrap().authorization_code.clone().unwrap();
     assert_eq!(code.auth_params["access_type"], "offline");
-    assert!(
-        reading.findings.iter().any(|finding| finding.message.contains("per-user OAuth")),
-        "{:?}",
-        reading.findings
-    );
+    assert!(reading.findings.iter().all(|finding| finding.severity < Severity::Warning), "{:?}", reading.findings);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod consent;
 mod shown;
 
 use shown::{Connector, Refused};
@@ -25,7 +26,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one, save, delete)).routes(routes!(refresh))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(one, save, delete))
+        .routes(routes!(refresh))
+        .merge(consent::routes())
 }
 
 /// All connectors.
@@ -43,7 +48,10 @@ struct Connectors {
     responses((status = 200, body = Connectors), (status = "4XX", body = Error), (status = "5XX", body = Error))
 )]
 async fn list(Asker { snapshot, view }: Asker) -> Answer {
-    let connectors = snapshot.positions().filter_map(|position| Connector::of(&snapshot, &view, position)).collect();
+    let mut connectors = Vec::new();
+    for position in snapshot.positions() {
+        connectors.extend(Connector::of(&snapshot, &view, position).await);
+    }
     let refused = view.is_admin().then(|| Refused::all(&snapshot));
     ok(&Connectors { connectors, refused })
 }
@@ -55,7 +63,7 @@ async fn list(Asker { snapshot, view }: Asker) -> Answer {
 )]
 async fn one(Named(id): Named, Asker { snapshot, view }: Asker) -> Answer {
     let position = position(&snapshot, &id)?;
-    show(&snapshot, &view, position)
+    show(&snapshot, &view, position).await
 }
 
 /// What a poll may take beyond its own limit before the answer is given up.
@@ -83,15 +91,15 @@ async fn refresh(Given(gateway): Given<Arc<State>>, Named(id): Named, Asker { sn
     let snapshot = gateway.snapshot.load_full();
     let view = snapshot.view(view.identity()).map_err(|_| Failure::NoRole)?;
     let position = self::position(&snapshot, &id)?;
-    show(&snapshot, &view, position)
+    show(&snapshot, &view, position).await
 }
 
 fn position(snapshot: &Snapshot, id: &str) -> Result<usize, Failure> {
     ConnectorId::any(id).ok().and_then(|id| snapshot.position(&id)).ok_or(Failure::NotFound)
 }
 
-fn show(snapshot: &Snapshot, view: &View, position: usize) -> Answer {
-    ok(&Connector::of(snapshot, view, position).ok_or(ApiFailure(Failure::NotFound))?)
+async fn show(snapshot: &Snapshot, view: &View, position: usize) -> Answer {
+    ok(&Connector::of(snapshot, view, position).await.ok_or(ApiFailure(Failure::NotFound))?)
 }
 
 #[utoipa::path(

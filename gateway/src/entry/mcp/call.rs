@@ -2,6 +2,8 @@
 
 use super::session::{KEEP_ALIVE, KEEP_ALIVE_COMMENT, event_stream};
 use super::{Accepts, Context, Incoming, accepts, wanted};
+use crate::consent::ConsentError;
+use crate::entry::consent;
 use crate::era::mirrored::{self, Mirrored};
 use crate::era::{Era, META_CAPABILITIES, META_LEVEL};
 use crate::error::{self, Failure, json, rpc_error, rpc_result};
@@ -26,7 +28,7 @@ use crate::state::State as Gateway;
 use crate::trail::{self, Trail};
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Instant;
@@ -64,7 +66,13 @@ pub(super) async fn call(
         Record::start(gateway, permit, request_id).end("ok", None);
         return Ok(json(StatusCode::OK, rpc_result(message.id, NO_COMPLETION)));
     }
-    let target = Target::of(&permit);
+    let target = match Target::of(&permit) {
+        Ok(target) => target,
+        Err(error) => {
+            let failed = Record::start(gateway, permit, request_id).failed(&UpstreamError::Credential(error.into()));
+            return Ok(failed_answer(action, message.id, &failed, request_id));
+        }
+    };
     let mirrored = permit.item().and_then(Item::mirrored);
     let mut along = along(message.headers, params.get("arguments"), mirrored, era)?;
     let clean = Clean { action, expose: permit.exposes().cloned(), era };
@@ -106,7 +114,10 @@ pub(super) async fn call(
     match unless_cancelled(running.as_ref(), attempt(&target, &call)).await {
         Some(Ok(relay)) => Ok(answer(&gateway.parked, relay, record, running, message, accepts).await),
         Some(Err(error)) => {
-            let failed = record.failed(&error);
+            let mut failed = record.failed(&error);
+            if matches!(error, UpstreamError::Credential(CredentialError::Consent(ConsentError::Needed))) {
+                failed = unauthorised(record.connector(), message.headers, request_id);
+            }
             Ok(failed_answer(action, message.id, &failed, request_id))
         }
         None => Ok(nothing()),
@@ -357,6 +368,16 @@ fn unavailable(action: Action, connector: &str, error: &UpstreamError, request_i
     }
     let message = format!("connector {connector} is unavailable ({why}), request id {request_id}");
     Failed { code: "upstream_unavailable", message, outcome: "unavailable" }
+}
+
+/// The caller has to authorise the gateway first: the answer says where.
+fn unauthorised(connector: &str, headers: &HeaderMap, request_id: &str) -> Failed {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let page = consent::connect_page(host, connector);
+    let message = format!(
+        "connector {connector} needs your own authorization first: open {page} in a browser, then try again, request id {request_id}"
+    );
+    Failed { code: "authorization_required", message, outcome: "needs_auth" }
 }
 
 fn not_discovered(entry: &Entry, request_id: &str) -> Failed {

@@ -51,6 +51,7 @@ impl Material {
                 let secret = SecretString::from(fields.get("client_secret", auth::check_client)?.to_owned());
                 Ok(Self::Client(Client { token_url: token_url.clone(), scope: scope.clone(), id, secret }))
             }
+            Scheme::PerUser(_) => Err(fields.invalid("SecretInvalid", "is of users and never shared")),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A connector as a caller may see it: no address and no secret for anyone but admins, and a secret for nobody.
 
 use crate::catalog::Place;
+use crate::consent::{ConsentError, Standing};
 use crate::registry;
 use crate::snapshot::{Entry, Health, Kind, Snapshot, View};
 use aperium_core::capability::Category;
@@ -53,8 +54,10 @@ pub(super) struct Connector {
 enum Status {
     /// No Grant of the caller is about it.
     NoAccess,
-    /// Its credential is missing or refused.
+    /// Its credential is missing or refused; of a user's own: it ends without another one.
     Misconfigured,
+    /// The caller has to authorise the gateway first.
+    NeedsAuth,
     /// It does not answer as it should.
     Unreachable,
     /// It has not been asked yet.
@@ -130,10 +133,13 @@ struct Quarantined {
 
 impl Connector {
     /// The connector at a position of the Snapshot, for the caller of the view.
-    pub(super) fn of(snapshot: &Snapshot, view: &View, position: usize) -> Option<Self> {
+    pub(super) async fn of(snapshot: &Snapshot, view: &View, position: usize) -> Option<Self> {
         let entry = snapshot.at(position)?;
         let config = &entry.config;
-        let status = status(entry, view.concerns(position, entry));
+        let mut status = status(entry, view.concerns(position, entry));
+        if let Some(people) = entry.people.as_ref().filter(|_| status != Status::NoAccess) {
+            status = own_status(people.standing(&view.identity().caller).await, status);
+        }
         Some(Self {
             id: config.id.to_string(),
             protocol: if config.protocol == Protocol::Http { "http" } else { "mcp" },
@@ -144,7 +150,7 @@ impl Connector {
             context: config.context.clone(),
             labels: config.labels.clone(),
             auth_type: config.auth.as_ref().map(|auth| auth.scheme.as_str()),
-            per_user: false,
+            per_user: entry.people.is_some(),
             status,
             error: error(entry, status),
             capabilities: capabilities(entry, view),
@@ -172,9 +178,22 @@ fn status(entry: &Entry, concerned: bool) -> Status {
     }
 }
 
+/// How a connector is for a user with or without a token of their own.
+fn own_status(standing: Result<Standing, ConsentError>, shared: Status) -> Status {
+    match standing {
+        Ok(Standing::NeedsAuth) => Status::NeedsAuth,
+        Ok(Standing::WithoutRenewal) => Status::Misconfigured,
+        Ok(Standing::Authorised) => shared,
+        Err(error) => {
+            tracing::warn!(reason = error.reason(), %error, "the tokens of users cannot be read");
+            Status::Misconfigured
+        }
+    }
+}
+
 fn error(entry: &Entry, status: Status) -> Option<String> {
     match (&entry.health, status) {
-        (_, Status::NoAccess) => None,
+        (_, Status::NoAccess | Status::NeedsAuth) => None,
         (Health::Unavailable { outside, .. }, _) => Some(outside.clone()),
         _ => None,
     }
