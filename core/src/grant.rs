@@ -228,6 +228,7 @@ impl Subject {
                 ns == namespace && sa == name
             }
             (Self::Client(wanted), Principal::Client(name)) => wanted == name,
+            (Self::User(wanted), _) => caller.person().is_some_and(|person| person == wanted),
             (Self::Group(group), _) => caller.groups.contains(group),
             (Self::Tag(tag), _) => caller.tags.contains(tag),
             (Self::Tenant(tenant), _) => caller.tenant.as_ref().is_some_and(|t| t.as_str() == tenant),

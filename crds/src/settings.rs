@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+mod identity;
+pub use identity::{Claims, Delegate, IdentityError, OidcIssuer};
+
 /// All settings; every part has a default, unknown fields are refused.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -58,6 +61,9 @@ pub struct Hosts {
     pub allowed_hosts: Vec<String>,
     /// `Origin` values: `https://app.example.com`.
     pub allowed_origins: Vec<String>,
+    /// The base URL that callers outside reach the gateway under, without a slash at its end:
+    /// `https://mcp.example.com`. Needed with `authentication.oidc`.
+    pub public_url: String,
 }
 
 /// The ways in.
@@ -68,6 +74,21 @@ pub struct Authentication {
     pub static_tokens: Vec<StaticClient>,
     /// Kubernetes ServiceAccounts.
     pub service_accounts: ServiceAccounts,
+    /// Issuers whose tokens are accepted.
+    pub oidc: Vec<OidcIssuer>,
+    /// Who may act for persons.
+    pub delegates: Vec<Delegate>,
+}
+
+impl Authentication {
+    /// Whether callers have tenants at all. Where they do, one without a tenant calls nothing.
+    #[must_use]
+    pub fn has_tenants(&self) -> bool {
+        self.oidc.iter().any(|issuer| !issuer.claims.tenant.is_empty())
+            || self.delegates.iter().any(|delegate| !delegate.tenants.is_empty())
+            || !self.service_accounts.tenants.is_empty()
+            || self.static_tokens.iter().any(|client| client.tenant.is_some())
+    }
 }
 
 /// A client with a static token. The settings hold its hash only; where `sha256` is empty, the hashes are in the
@@ -234,6 +255,9 @@ pub enum SettingsError {
         "settings: authentication.staticTokens: \"{0}\" must be a unique name of 1 to 63 letters, digits, '-', '_' or '.'"
     )]
     ClientName(String),
+    /// Something about issuers or delegates.
+    #[error("settings: {0}")]
+    Identity(#[from] IdentityError),
     /// A limit is zero or out of its range.
     #[error("settings: limits.{0} is out of range")]
     Limit(&'static str),
@@ -267,6 +291,7 @@ impl Settings {
                 return Err(SettingsError::Hash(client.name.clone()));
             }
         }
+        identity::check(self)?;
         if self.registration.max_servers > 1000 {
             return Err(SettingsError::Registration);
         }

@@ -1,10 +1,13 @@
 //! Settings and token files → the rules of who gets in: host names, origins, static clients. Swapped whole.
 
+use crate::pipeline::authn::delegate::Delegates;
+use crate::pipeline::authn::oidc::Oidc;
 use crate::pipeline::authn::static_tokens::{Clients, TokenFiles};
 use crate::pipeline::edge::is_loopback;
 use aperium_crds::settings::{ServiceAccounts, Settings};
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What a gateway knows of itself: from its arguments, fixed for its life.
 #[derive(Debug, Clone, Default)]
@@ -29,11 +32,17 @@ pub(crate) struct Access {
     pub(crate) clients: Clients,
     /// What the settings say of ServiceAccounts.
     pub(crate) service_accounts: ServiceAccounts,
+    /// Issuers whose tokens are accepted.
+    pub(crate) oidc: Arc<Oidc>,
+    /// Who may act for persons.
+    pub(crate) delegates: Delegates,
+    /// The base URL that callers outside use; empty where the settings say none.
+    pub(crate) public_url: String,
 }
 
 impl Access {
-    /// Compiles the settings.
-    pub(crate) fn new(own: &Own, settings: &Settings, tokens: &TokenFiles) -> Self {
+    /// Compiles the settings. What `before` knows of issuers is kept where they are the same.
+    pub(crate) fn new(own: &Own, settings: &Settings, tokens: &TokenFiles, before: Option<&Self>) -> Self {
         let mut hosts: HashSet<String> =
             settings.hosts.allowed_hosts.iter().map(|host| host.trim_end_matches('.').to_ascii_lowercase()).collect();
         if !own.loopback && !own.service.is_empty() {
@@ -49,6 +58,9 @@ impl Access {
             origins: settings.hosts.allowed_origins.iter().cloned().collect(),
             clients: Clients::new(&settings.authentication.static_tokens, tokens),
             service_accounts: settings.authentication.service_accounts.clone(),
+            oidc: Oidc::new(settings, before.map(|before| &before.oidc)),
+            delegates: Delegates::new(&settings.authentication.delegates),
+            public_url: settings.hosts.public_url.clone(),
         }
     }
 
@@ -86,6 +98,6 @@ impl Access {
             addresses: vec![IpAddr::from([10, 1, 2, 3])],
             loopback,
         };
-        Self::new(&own, &settings, &TokenFiles::default())
+        Self::new(&own, &settings, &TokenFiles::default(), None)
     }
 }

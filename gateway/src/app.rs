@@ -3,6 +3,7 @@
 use crate::entry::{api, consent, probes};
 use crate::error::Failure;
 use crate::front::Front;
+use crate::pipeline::edge::Listener;
 use crate::state::State;
 use aperium_platform::{probes as platform_probes, request_id};
 use axum::Router;
@@ -11,10 +12,17 @@ use axum::response::Response;
 use axum::routing::get;
 use std::sync::Arc;
 
-/// What agents, IDEs and in-cluster backends reach (8080 and 8081): the data path, and the routers beside it.
-///
-/// The two listeners serve the same: delegates, who make the difference, come with identity.
+/// What agents and IDEs reach (8080): the data path, and the routers beside it.
 pub(crate) fn public(state: &Arc<State>) -> Front {
+    front(state, Listener::Public)
+}
+
+/// What in-cluster backends reach (8081): the same, and delegates may act for persons.
+pub(crate) fn in_cluster(state: &Arc<State>) -> Front {
+    front(state, Listener::InCluster)
+}
+
+fn front(state: &Arc<State>, listener: Listener) -> Front {
     // Load balancers ask by address and have no token.
     let open = Router::new().route("/healthz", get(platform_probes::healthz));
     let rest = Router::new()
@@ -24,7 +32,7 @@ pub(crate) fn public(state: &Arc<State>) -> Front {
         .merge(consent::routes())
         .fallback(not_found)
         .with_state(Arc::clone(state));
-    Front::new(state, open, rest)
+    Front::new(state, listener, open, rest)
 }
 
 /// What the kubelet and the monitoring reach (9090).

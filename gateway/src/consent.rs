@@ -43,7 +43,9 @@ impl Person {
                 let tenant = caller.tenant.clone().or_else(|| TenantId::parse(NO_TENANT).ok())?;
                 Some(Self { tenant, name: caller.principal.to_string() })
             }
-            Principal::ServiceAccount { .. } | Principal::Client(_) => None,
+            Principal::ServiceAccount { .. } | Principal::Client(_) | Principal::User { .. } | Principal::Named(_) => {
+                None
+            }
         }
     }
 }

@@ -219,7 +219,9 @@ impl Manager {
                 Dirty::Catalog
             }
             Event::Settings(settings, tokens) => {
-                self.state.access.store(Arc::new(Access::new(&self.own, &settings, &tokens)));
+                let before = self.state.access.load();
+                let access = Access::new(&self.own, &settings, &tokens, Some(&**before));
+                self.state.access.store(Arc::new(access));
                 if settings.egress != self.settings.egress
                     || settings.registration.allow_hosts != self.settings.registration.allow_hosts
                 {

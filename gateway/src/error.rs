@@ -47,6 +47,12 @@ pub(crate) enum Failure {
     /// Only an admin may do this.
     #[error("access denied: this needs the role admin")]
     NotAdmin,
+    /// The token lacks scopes that the settings want of its issuer: these.
+    #[error("access denied: the token lacks a scope that is needed here")]
+    InsufficientScope(String),
+    /// Tenants are configured, and the caller has none.
+    #[error("access denied: the caller belongs to no tenant")]
+    NoTenant,
     /// The caller may not do this; says what it would take.
     #[error("{0}")]
     Forbidden(String),
@@ -149,6 +155,8 @@ impl Failure {
             Self::AuthenticationDown(_) => "authentication_down",
             Self::NoRole => "no_role",
             Self::Proxy(error) => error.outcome(),
+            Self::InsufficientScope(_) => "insufficient_scope",
+            Self::NoTenant => "no_tenant",
             Self::NotAdmin | Self::Forbidden(_) => "not_admin",
             Self::TooMany(_) | Self::TooManySubscriptions => "too_many",
             Self::BadGateway(_) => "unavailable",
@@ -167,6 +175,8 @@ impl Failure {
         matches!(
             self,
             Self::NoRole
+                | Self::InsufficientScope(_)
+                | Self::NoTenant
                 | Self::NotAdmin
                 | Self::Forbidden(_)
                 | Self::NotFound
@@ -174,7 +184,7 @@ impl Failure {
                 | Self::UnknownPrompt(_)
                 | Self::UnknownResource(_)
                 | Self::UnknownTemplate(_)
-                | Self::Proxy(ProxyError::Denied)
+                | Self::Proxy(ProxyError::Denied | ProxyError::NoTenant)
         )
     }
 
@@ -190,7 +200,7 @@ impl Failure {
     fn status(&self, stateless: bool) -> StatusCode {
         match self {
             Self::Host | Self::Origin | Self::NoRole | Self::NotAdmin => StatusCode::FORBIDDEN,
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) | Self::InsufficientScope(_) | Self::NoTenant => StatusCode::FORBIDDEN,
             Self::TooMany(_) | Self::TooManySubscriptions => StatusCode::TOO_MANY_REQUESTS,
             Self::BadGateway(_) => StatusCode::BAD_GATEWAY,
             Self::Rejected(_) => StatusCode::BAD_REQUEST,
@@ -236,6 +246,8 @@ impl Failure {
             | Self::NoRole
             | Self::NotAdmin
             | Self::Forbidden(_)
+            | Self::InsufficientScope(_)
+            | Self::NoTenant
             | Self::TooMany(_)
             | Self::BadGateway(_)
             | Self::Rejected(_)
@@ -428,6 +440,8 @@ mod tests {
             Failure::NotFound,
             Failure::NotAdmin,
             Failure::Forbidden(said()),
+            Failure::InsufficientScope("mcp".into()),
+            Failure::NoTenant,
             Failure::TooMany(said()),
             Failure::BadGateway(said()),
             Failure::Rejected(said()),

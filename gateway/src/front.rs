@@ -6,7 +6,8 @@
 
 use crate::entry::{http as proxy, mcp};
 use crate::error::Failure;
-use crate::pipeline::{authn, edge};
+use crate::pipeline::authn::{self, challenge, delegate};
+use crate::pipeline::edge::{self, Listener};
 use crate::snapshot::Identity;
 use crate::state::State;
 use crate::trail;
@@ -30,6 +31,7 @@ pub(crate) struct Front(Arc<Parts>);
 #[derive(Debug)]
 struct Parts {
     state: Arc<State>,
+    listener: Listener,
     /// What needs no caller: load balancers ask by address and have no token.
     open: Router,
     /// What needs one, the data path aside.
@@ -38,8 +40,8 @@ struct Parts {
 
 impl Front {
     /// Puts it together.
-    pub(crate) fn new(state: &Arc<State>, open: Router, rest: Router) -> Self {
-        Self(Arc::new(Parts { state: Arc::clone(state), open, rest }))
+    pub(crate) fn new(state: &Arc<State>, listener: Listener, open: Router, rest: Router) -> Self {
+        Self(Arc::new(Parts { state: Arc::clone(state), listener, open, rest }))
     }
 
     /// First and last: every answer carries the id that the logs carry.
@@ -59,17 +61,32 @@ impl Parts {
         if request.uri().path() == "/healthz" {
             return through(&self.open, request).await;
         }
-        if let Err(failure) = edge::edge(&self.state.access.load(), &request) {
-            return self.state.refuse(&failure);
+        {
+            let access = self.state.access.load();
+            if let Err(failure) = edge::edge(&access, self.listener, &request) {
+                return self.state.refuse(&failure);
+            }
+            if let Some(metadata) = challenge::metadata(&access, request.method(), request.uri().path()) {
+                return metadata;
+            }
         }
         match authn::identify(&self.state, request.headers()).await {
             Ok(identity) => {
                 trail::called_by(&identity);
                 // It has done its work; nothing behind this line can pass it on.
                 request.headers_mut().remove(header::AUTHORIZATION);
+                if identity.caller.delegate.is_some() {
+                    for name in [delegate::TENANT, delegate::USER, delegate::GROUPS] {
+                        request.headers_mut().remove(name);
+                    }
+                }
                 self.route(identity, request).await
             }
-            Err(failure) => self.state.refuse(&failure),
+            Err(failure) => {
+                let mut response = self.state.refuse(&failure);
+                challenge::challenge(&self.state.access.load(), request.uri().path(), &failure, &mut response);
+                response
+            }
         }
     }
 

@@ -93,7 +93,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     };
     let broker = Broker::new(signer, credentials, redeemed, &local, pods, Arc::clone(&snapshot));
     let state = Arc::new(State {
-        access: ArcSwap::from_pointee(Access::new(&config.own, &settings, &tokens)),
+        access: ArcSwap::from_pointee(Access::new(&config.own, &settings, &tokens, None)),
         changes: Hub::new(Arc::clone(&snapshot), snapshots.clone(), Arc::clone(&metrics), shutdown.clone()),
         snapshot,
         metrics,
@@ -183,10 +183,9 @@ async fn serve_all(
         ..ServerLimits::default()
     };
     let mut servers: JoinSet<io::Result<()>> = JoinSet::new();
-    let public = app::public(state);
-    servers.spawn(serve(listeners.public, public.clone(), limits.clone(), shutdown.clone()));
+    servers.spawn(serve(listeners.public, app::public(state), limits.clone(), shutdown.clone()));
     if let Some(listener) = listeners.in_cluster {
-        servers.spawn(serve(listener, public, limits.clone(), shutdown.clone()));
+        servers.spawn(serve(listener, app::in_cluster(state), limits.clone(), shutdown.clone()));
     }
     if let Some((listener, tls)) = broker {
         let app = crate::broker::router(&state.broker);

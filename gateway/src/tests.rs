@@ -18,6 +18,7 @@ mod grants;
 mod harness;
 mod headers;
 mod hostile;
+mod identity;
 mod legacy_sse;
 mod lossless;
 mod many;

@@ -214,11 +214,14 @@ impl Trail {
         let took_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.with(|facts| {
             let caller = facts.caller.as_ref().map(|identity| identity.caller.principal.to_string());
+            let delegate = facts.caller.as_ref().and_then(|identity| identity.caller.delegate.as_ref());
+            let delegate = delegate.map(|delegate| delegate.principal.to_string());
             let status = facts.status.map(|status| status.as_u16());
             tracing::info!(
                 target: "aperium::access",
                 request_id = &*self.request_id,
                 principal = caller.as_deref(),
+                delegate = delegate.as_deref(),
                 endpoint = self.endpoint,
                 http_method = self.http_method.as_str(),
                 method = facts.rpc_method,

@@ -6,8 +6,12 @@ use crate::state::State as Gateway;
 use aperium_core::caller::{Caller, Principal};
 use aperium_platform::bearer;
 use http::{HeaderMap, header};
+use sha2::{Digest as _, Sha256};
 use std::sync::{Arc, LazyLock};
 
+pub(crate) mod challenge;
+pub(crate) mod delegate;
+pub(crate) mod oidc;
 pub(crate) mod static_tokens;
 pub(crate) mod token_review;
 
@@ -19,8 +23,14 @@ static LOOPBACK: LazyLock<Arc<Identity>> = LazyLock::new(|| Identity::new(Caller
 /// Who calls.
 ///
 /// # Errors
-/// [`Failure::Unauthenticated`], [`Failure::AuthenticationDown`].
+/// [`Failure::Unauthenticated`], [`Failure::AuthenticationDown`], [`Failure::InsufficientScope`], and what
+/// [`delegate::Delegates::acting`] says.
 pub(crate) async fn identify(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<Identity>, Failure> {
+    let identity = authenticate(gateway, headers).await?;
+    gateway.access.load().delegates.acting(identity, headers)
+}
+
+async fn authenticate(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<Identity>, Failure> {
     let access = gateway.access.load();
     if !headers.contains_key(header::AUTHORIZATION) {
         return if access.loopback() {
@@ -31,15 +41,18 @@ pub(crate) async fn identify(gateway: &Gateway, headers: &HeaderMap) -> Result<A
     }
     let refused = Failure::Unauthenticated { presented: true };
     let token = bearer::presented(headers).filter(|token| token.len() <= MAX_TOKEN).ok_or(refused.clone())?;
-    if let Some(identity) = access.clients.identify(token) {
+    let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+    if let Some(identity) = access.clients.identify(&digest).or_else(|| access.oidc.remembered(&digest)) {
+        return Ok(identity);
+    }
+    let (oidc, settings) = (Arc::clone(&access.oidc), access.service_accounts.clone());
+    // Out of the guard before anything is awaited.
+    drop(access);
+    if let Some(identity) = oidc.identify(token, digest).await? {
         return Ok(identity);
     }
     match &gateway.reviewer {
-        Some(reviewer) if access.service_accounts.enabled => {
-            let settings = access.service_accounts.clone();
-            drop(access);
-            reviewer.identify(token, &settings).await?.ok_or(refused)
-        }
+        Some(reviewer) if settings.enabled => reviewer.identify(token, digest, &settings).await?.ok_or(refused),
         _ => Err(refused),
     }
 }

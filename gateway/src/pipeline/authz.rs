@@ -104,16 +104,24 @@ pub(crate) enum Decision {
     Unavailable(Arc<Entry>),
 }
 
+/// Whether tenants are configured and the caller has none: then it may look, and call nothing.
+pub(crate) fn lacks_tenant(snapshot: &Snapshot, view: &View) -> bool {
+    view.identity().caller.tenant.is_none() && snapshot.catalog.settings.authentication.has_tenants()
+}
+
 /// Decides about one request.
 ///
 /// # Errors
-/// [`Wanted::unknown`], for what is not there, what is withheld, and what the caller is not granted: one answer.
+/// [`Failure::NoTenant`]; [`Wanted::unknown`], for what is not there, what is withheld, and what the caller is not granted: one answer.
 pub(crate) fn decide(
     snapshot: &Snapshot,
     view: &Arc<View>,
     scope: Scope,
     wanted: &Wanted<'_>,
 ) -> Result<Decision, Failure> {
+    if lacks_tenant(snapshot, view) {
+        return Err(Failure::NoTenant);
+    }
     let question = Question { snapshot, view, scope, wanted };
     match question.listed() {
         Some(Ok(permit)) => Ok(Decision::Permitted(permit)),

@@ -4,16 +4,26 @@
 use crate::access::Access;
 use crate::entry::consent::PAGES;
 use crate::error::Failure;
+use crate::pipeline::authn::delegate;
 use axum::extract::Request;
 use http::{HeaderMap, Method, Uri, header};
 use std::net::IpAddr;
+
+/// Where a request came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listener {
+    /// Whatever an Ingress lets through.
+    Public,
+    /// Only what is in the cluster: here a delegate may say whom it acts for.
+    InCluster,
+}
 
 /// All of it.
 ///
 /// # Errors
 /// What [`check`] and [`bodiless`] say.
-pub(crate) fn edge(access: &Access, request: &Request) -> Result<(), Failure> {
-    check(access, request.uri(), request.headers())?;
+pub(crate) fn edge(access: &Access, listener: Listener, request: &Request) -> Result<(), Failure> {
+    check(access, listener, request.uri(), request.headers())?;
     bodiless(request.method(), request.uri().path(), request.headers())
 }
 
@@ -21,7 +31,7 @@ pub(crate) fn edge(access: &Access, request: &Request) -> Result<(), Failure> {
 ///
 /// # Errors
 /// [`Failure::Host`], [`Failure::Origin`], [`Failure::InternalHeader`].
-pub(crate) fn check(access: &Access, uri: &Uri, headers: &HeaderMap) -> Result<(), Failure> {
+pub(crate) fn check(access: &Access, listener: Listener, uri: &Uri, headers: &HeaderMap) -> Result<(), Failure> {
     let host = host(headers).filter(|_| uri.authority().is_none()).ok_or(Failure::Host)?;
     if !access.allows_host(name_of(host).ok_or(Failure::Host)?) {
         return Err(Failure::Host);
@@ -39,8 +49,11 @@ pub(crate) fn check(access: &Access, uri: &Uri, headers: &HeaderMap) -> Result<(
     {
         return Err(Failure::Origin);
     }
-    // There are no delegates yet, so nobody may send these, on either listener.
-    match headers.keys().find(|name| name.as_str().starts_with("x-aperium-")) {
+    // Whether whoever sends these may do so is not known before authentication, and on the public listener nobody may.
+    let allowed = |name: &str| {
+        listener == Listener::InCluster && [delegate::TENANT, delegate::USER, delegate::GROUPS].contains(&name)
+    };
+    match headers.keys().map(http::HeaderName::as_str).find(|name| name.starts_with("x-aperium-") && !allowed(name)) {
         Some(name) => Err(Failure::InternalHeader(name.to_string())),
         None => Ok(()),
     }
@@ -114,7 +127,7 @@ mod tests {
         for (name, value) in pairs {
             headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
         }
-        check(access, &Uri::from_static("/v1/mcp"), &headers)
+        check(access, Listener::Public, &Uri::from_static("/v1/mcp"), &headers)
     }
 
     #[test]
@@ -155,7 +168,10 @@ mod tests {
         assert_eq!(ask(&access, &[("host", "localhost"), ("host", "localhost")]), Err(Failure::Host));
         let mut headers = HeaderMap::new();
         headers.insert("host", HeaderValue::from_static("localhost"));
-        assert_eq!(check(&access, &Uri::from_static("http://evil.com/v1/mcp"), &headers), Err(Failure::Host));
+        assert_eq!(
+            check(&access, Listener::Public, &Uri::from_static("http://evil.com/v1/mcp"), &headers),
+            Err(Failure::Host)
+        );
     }
 
     #[test]
@@ -204,5 +220,12 @@ mod tests {
         let access = Access::test(&[], &[], false);
         let outcome = ask(&access, &[("host", "localhost"), ("x-aperium-tenant", "acme")]);
         assert_eq!(outcome, Err(Failure::InternalHeader("x-aperium-tenant".into())));
+        let inside = |name: &'static str| {
+            let headers = [("host", "localhost"), (name, "acme")];
+            let headers = headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            check(&access, Listener::InCluster, &Uri::from_static("/v1/mcp"), &HeaderMap::from_iter(headers))
+        };
+        assert_eq!(inside("x-aperium-tenant"), Ok(()), "authentication decides");
+        assert!(inside("x-aperium-admin").is_err());
     }
 }

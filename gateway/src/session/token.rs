@@ -44,7 +44,12 @@ pub(crate) enum TokenError {
 
 /// The caller, as tokens are bound to it: the same person or program in the same tenant. Groups may change meanwhile.
 pub(crate) fn bound(caller: &Caller) -> Vec<u8> {
-    format!("{}\u{0}{}", caller.principal, caller.tenant.as_ref().map_or("", |tenant| tenant.as_str())).into_bytes()
+    let mut bound = format!("{}\u{0}{}", caller.principal, caller.tenant.as_ref().map_or("", |tenant| tenant.as_str()));
+    if let Some(delegate) = &caller.delegate {
+        bound.push('\u{0}');
+        bound.push_str(&delegate.principal.to_string());
+    }
+    bound.into_bytes()
 }
 
 /// Seconds since 1970.

@@ -22,15 +22,8 @@ pub(crate) struct Identity {
 impl Identity {
     /// Works out the key.
     pub(crate) fn new(caller: Caller) -> Arc<Self> {
-        let mut key =
-            format!("{}\u{0}{}", caller.principal, caller.tenant.as_ref().map_or("", |tenant| tenant.as_str()));
-        for (kind, values) in [('g', &caller.groups), ('t', &caller.tags)] {
-            for value in values {
-                key.push('\u{0}');
-                key.push(kind);
-                key.push_str(value);
-            }
-        }
+        let mut key = String::new();
+        add(&mut key, &caller);
         Arc::new(Self { caller, key: key.into() })
     }
 
@@ -40,14 +33,35 @@ impl Identity {
     }
 }
 
+fn add(key: &mut String, caller: &Caller) {
+    key.push_str(&caller.principal.to_string());
+    key.push('\u{0}');
+    key.push_str(caller.tenant.as_ref().map_or("", |tenant| tenant.as_str()));
+    let named = [('e', caller.email.as_slice()), ('g', caller.groups.as_slice()), ('t', caller.tags.as_slice())];
+    for (kind, values) in named {
+        for value in values {
+            key.push('\u{0}');
+            key.push(kind);
+            key.push_str(value);
+        }
+    }
+    if let Some(delegate) = &caller.delegate {
+        key.push_str("\u{0}d");
+        add(key, delegate);
+    }
+}
+
 /// The views of one Snapshot. Callers with the same grants share all that follows from them.
 #[derive(Debug, Default)]
 pub(super) struct Views(RwLock<Known>);
 
+/// The positions of the grants that name a caller, and of those that name the delegate that acts for it.
+type Matching = (Box<[u32]>, Option<Box<[u32]>>);
+
 #[derive(Debug, Default)]
 struct Known {
     by_caller: HashMap<Box<str>, Option<Arc<View>>>,
-    by_grants: HashMap<Box<[u32]>, Arc<Decisions>>,
+    by_grants: HashMap<Matching, Arc<Decisions>>,
     /// Bytes of all lists that are kept.
     kept: Arc<AtomicUsize>,
 }
@@ -68,24 +82,30 @@ impl Views {
         if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).by_caller.get(&identity.key) {
             return known.clone().ok_or(NoGrant);
         }
-        let is_callers = |rule: &GrantRule| rule.subjects.iter().any(|subject| subject.is(&identity.caller));
-        let matching: Box<[u32]> =
-            (0u32..).zip(grants.iter()).filter(|(_, rule)| is_callers(rule)).map(|(position, _)| position).collect();
+        let matching = matching_of(&identity.caller, grants);
+        let delegates = identity.caller.delegate.as_ref().map(|delegate| matching_of(delegate, grants));
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if known.by_caller.len() >= MAX_CALLERS || known.by_grants.len() >= MAX_DECISIONS {
             *known = Known::default();
         }
         // Whoever is at the machine administers the gateway, even while no Grant names it.
-        let known_to_us = !matching.is_empty() || identity.caller.principal == Principal::Loopback;
+        let known_to_us = (!matching.is_empty() && delegates.as_ref().is_none_or(|matching| !matching.is_empty()))
+            || identity.caller.principal == Principal::Loopback;
         let view = known_to_us.then(|| {
             let Known { by_grants, kept, .. } = &mut *known;
-            let fresh = || Arc::new(Decisions::new(&matching, grants, connectors, kept));
-            let decisions = Arc::clone(by_grants.entry(matching.clone()).or_insert_with(fresh));
+            let fresh = || Arc::new(Decisions::new(&matching, delegates.clone(), grants, connectors, kept));
+            let decisions = Arc::clone(by_grants.entry((matching.clone(), delegates.clone())).or_insert_with(fresh));
             Arc::new(View { identity: Arc::clone(identity), decisions })
         });
         known.by_caller.insert(identity.key.clone(), view.clone());
         view.ok_or(NoGrant)
     }
+}
+
+/// The positions of the grants that name the caller.
+fn matching_of(caller: &Caller, grants: &[GrantRule]) -> Box<[u32]> {
+    let names = |rule: &GrantRule| rule.subjects.iter().any(|subject| subject.is(caller));
+    (0u32..).zip(grants.iter()).filter(|(_, rule)| names(rule)).map(|(position, _)| position).collect()
 }
 
 /// What one caller may see and use.
@@ -101,6 +121,8 @@ struct Decisions {
     grants: Arc<[GrantRule]>,
     /// The grants whose subjects match the caller.
     matching: Box<[u32]>,
+    /// Where a delegate acts for the caller: the grants that name the delegate. Both must allow what is asked for.
+    delegates: Option<Box<[u32]>>,
     /// Per connector.
     connectors: Box<[ConnectorView]>,
     /// Per kind: what the aggregate lists.
@@ -131,16 +153,29 @@ const DENIED: u32 = 1;
 const ALLOWED: u32 = 2;
 
 impl Decisions {
-    fn new(matching: &[u32], grants: &Arc<[GrantRule]>, connectors: usize, kept: &Arc<AtomicUsize>) -> Self {
+    fn new(
+        matching: &[u32],
+        delegates: Option<Box<[u32]>>,
+        grants: &Arc<[GrantRule]>,
+        connectors: usize,
+        kept: &Arc<AtomicUsize>,
+    ) -> Self {
         Self {
             grants: Arc::clone(grants),
             matching: matching.into(),
+            delegates,
             connectors: std::iter::repeat_with(ConnectorView::default).take(connectors).collect(),
             aggregate: PerKind::default(),
             instructions: OnceLock::new(),
             digests: OnceLock::new(),
             kept: Arc::clone(kept),
         }
+    }
+
+    /// Whether the delegate, where there is one, has a grant for which this is so.
+    fn delegate_has(&self, is_so: impl Fn(&GrantRule) -> bool) -> bool {
+        let has = |delegates: &[u32]| delegates.iter().any(|at| self.grants.get(*at as usize).is_some_and(&is_so));
+        self.delegates.as_deref().is_none_or(has)
     }
 
     /// The list of a cell, joined where it is not kept, and kept where there is room.
@@ -168,6 +203,10 @@ impl View {
         if self.identity.caller.principal == Principal::Loopback {
             return Role::Admin;
         }
+        // Whatever a delegate says of a person, it makes nobody an admin or auditor.
+        if self.identity.caller.delegate.is_some() {
+            return Role::User;
+        }
         self.rules().map(|rule| rule.role).max().unwrap_or_default()
     }
 
@@ -178,12 +217,13 @@ impl View {
 
     /// Whether the caller may use dynamic registration: admins, and whom a Grant names with `register: true`.
     pub(crate) fn may_register(&self) -> bool {
-        self.is_admin() || self.rules().any(|rule| rule.register)
+        self.is_admin() || (self.rules().any(|rule| rule.register) && self.decisions.delegate_has(|rule| rule.register))
     }
 
     /// Whether the caller may read `/metrics` on the public listener.
     pub(crate) fn reads_metrics(&self) -> bool {
-        self.is_admin() || self.rules().any(|rule| rule.read_metrics)
+        self.is_admin()
+            || (self.rules().any(|rule| rule.read_metrics) && self.decisions.delegate_has(|rule| rule.read_metrics))
     }
 
     /// The grants whose subjects match the caller, in the order of their names.
@@ -200,6 +240,9 @@ impl View {
         let about = || {
             let concerns =
                 |at: &u32| self.decisions.grants.get(*at as usize).is_some_and(|r| r.concerns(entry.granted()));
+            if !self.decisions.delegate_has(|rule| rule.concerns(entry.granted())) {
+                return Box::default();
+            }
             self.decisions.matching.iter().copied().filter(concerns).collect()
         };
         self.decisions.connectors.get(position).map_or(&[], |view| view.rules.get_or_init(about))
@@ -245,7 +288,8 @@ impl View {
         let opens = |at: &u32| {
             self.decisions.grants.get(*at as usize).is_some_and(|rule| rule.opens(entry.granted(), category, resource))
         };
-        self.rules_about(position, entry).iter().copied().find(opens)
+        let found = self.rules_about(position, entry).iter().copied().find(opens)?;
+        self.decisions.delegate_has(|rule| rule.opens(entry.granted(), category, resource)).then_some(found)
     }
 
     /// The definitions of everything of a kind that the caller sees, joined by commas: of one connector under its own
@@ -313,7 +357,7 @@ mod tests {
     #[test]
     fn lists_are_kept_only_while_there_is_room() {
         let kept = Arc::new(AtomicUsize::new(0));
-        let decisions = Decisions::new(&[], &Arc::from([]), 0, &kept);
+        let decisions = Decisions::new(&[], None, &Arc::from([]), 0, &kept);
         let (small, large) = (OnceLock::new(), OnceLock::new());
         assert_eq!(decisions.list(&small, || Bytes::from_static(b"list")), "list");
         assert_eq!(decisions.list(&small, || unreachable!("it is kept")), "list");

@@ -47,12 +47,14 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 mod changing;
+mod issuer;
 mod legacy_sse;
 mod lines;
 mod offering;
 mod origin;
 mod upstream;
 pub(super) use changing::*;
+pub(super) use issuer::*;
 pub(super) use legacy_sse::*;
 pub(super) use lines::*;
 pub(super) use offering::*;
@@ -66,6 +68,7 @@ pub(super) const TOKEN: &str = "agent-token";
 pub(super) struct Gateway {
     pub(super) state: Arc<State>,
     pub(super) router: Front,
+    pub(super) in_cluster: Front,
     pub(super) admin: Router,
     pub(super) events: Events,
     snapshots: watch::Receiver<()>,
@@ -197,7 +200,7 @@ impl Setup {
         let spans = crate::spans::Spans::start(&settings, stop.clone()).unwrap();
         let pods = self.reviewer.clone().map(Pods::new);
         let state = Arc::new(State {
-            access: ArcSwap::from_pointee(Access::new(&own, &settings, &TokenFiles::default())),
+            access: ArcSwap::from_pointee(Access::new(&own, &settings, &TokenFiles::default(), None)),
             changes: Hub::new(Arc::clone(&snapshot), snapshots.clone(), Arc::clone(&metrics), stop.clone()),
             snapshot: Arc::clone(&snapshot),
             metrics,
@@ -227,8 +230,15 @@ impl Setup {
         if let Some(database) = &state.database {
             tokio::spawn(Arc::clone(database).run(stop.clone()));
         }
-        let gateway =
-            Gateway { router: app::public(&state), admin: app::admin(&state), state, events, snapshots, stop };
+        let gateway = Gateway {
+            router: app::public(&state),
+            in_cluster: app::in_cluster(&state),
+            admin: app::admin(&state),
+            state,
+            events,
+            snapshots,
+            stop,
+        };
         gateway.tell(Event::Placements(self.services)).await;
         for (connector, seen) in self.secrets {
             gateway.secret(&connector, seen).await;
@@ -287,6 +297,11 @@ impl Gateway {
     /// Sends a request as it is.
     pub(super) async fn send(&self, request: Request) -> Answer {
         Answer::read(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
+    /// Sends a request as it is to the in-cluster listener.
+    pub(super) async fn send_inside(&self, request: Request) -> Answer {
+        Answer::read(self.in_cluster.clone().oneshot(request).await.unwrap()).await
     }
 
     /// Posts a body with the agent's token.

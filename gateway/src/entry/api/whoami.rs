@@ -15,8 +15,14 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
 /// Who the caller is.
 #[derive(Debug, Serialize, ToSchema)]
 struct Whoami<'a> {
-    /// The principal, spelled as a subject of a Grant.
+    /// The principal: spelled as a subject of a Grant, or `oidc:<issuer>#<subject>`.
     principal: String,
+    /// The e-mail that the issuer has verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    /// The delegate that asks on the caller's behalf.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delegate: Option<String>,
     /// The tenant, where the caller has one.
     tenant: Option<&'a str>,
     /// The groups that the authentication names.
@@ -55,6 +61,8 @@ async fn whoami(asker: Asker) -> Answer {
     });
     ok(&Whoami {
         principal: caller.principal.to_string(),
+        email: caller.email.as_deref(),
+        delegate: caller.delegate.as_ref().map(|delegate| delegate.principal.to_string()),
         tenant: caller.tenant.as_ref().map(|tenant| tenant.as_str()),
         groups: &caller.groups,
         tags: &caller.tags,

@@ -11,6 +11,9 @@ pub(crate) enum ProxyError {
     /// The connector is not there, or the caller may not use its proxy path: the same answer.
     #[error("access denied")]
     Denied,
+    /// Tenants are configured, and the caller has none.
+    #[error("access denied: the caller belongs to no tenant")]
+    NoTenant,
     /// A method that is not passed on.
     #[error("method not allowed")]
     Method,
@@ -68,6 +71,7 @@ impl ProxyError {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Denied => "AccessDenied",
+            Self::NoTenant => "NoTenant",
             Self::Method => "MethodNotAllowed",
             Self::Path(error) => error.reason(),
             Self::Upgrade => "UpgradeRefused",
@@ -83,6 +87,7 @@ impl ProxyError {
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Self::Denied => "denied",
+            Self::NoTenant => "no_tenant",
             Self::Method | Self::Path(_) | Self::Upgrade | Self::TooLarge(_) | Self::Slow => "invalid",
             Self::Redirect(_) => "redirect_blocked",
             Self::Timeout => "timeout",
@@ -93,7 +98,7 @@ impl ProxyError {
     /// The status of the answer.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Denied => StatusCode::FORBIDDEN,
+            Self::Denied | Self::NoTenant => StatusCode::FORBIDDEN,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Path(_) | Self::Upgrade => StatusCode::BAD_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,

@@ -3,7 +3,6 @@
 use crate::snapshot::Identity;
 use aperium_core::caller::{Caller, Principal};
 use aperium_crds::settings::{StaticClient, is_hash};
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -48,10 +47,10 @@ impl Clients {
         let mut compiled = Vec::new();
         for client in clients {
             let identity = Identity::new(Caller {
-                principal: Principal::Client(client.name.clone()),
                 groups: client.groups.clone(),
                 tags: client.tags.clone(),
                 tenant: client.tenant.clone(),
+                ..Caller::new(Principal::Client(client.name.clone()))
             });
             let from_file = match files.0.get(&client.name) {
                 Some(Ok(hashes)) => hashes.as_slice(),
@@ -70,9 +69,8 @@ impl Clients {
         Self(compiled)
     }
 
-    /// The client whose token this is. Takes the same time whichever it is, or if it is none.
-    pub(crate) fn identify(&self, token: &str) -> Option<Arc<Identity>> {
-        let presented = Sha256::digest(token.as_bytes());
+    /// The client whose token has this SHA-256. Takes the same time whichever it is, or if it is none.
+    pub(crate) fn identify(&self, presented: &[u8; 32]) -> Option<Arc<Identity>> {
         let mut found = None;
         for (digest, identity) in &self.0 {
             if bool::from(digest.ct_eq(presented.as_slice())) {
@@ -90,6 +88,11 @@ fn digest(hash: &str) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sha2::{Digest as _, Sha256};
+
+    fn find(clients: &Clients, token: &str) -> Option<Arc<Identity>> {
+        clients.identify(&Sha256::digest(token.as_bytes()).into())
+    }
 
     fn hash(token: &str) -> String {
         format!("sha256:{}", hex::encode(Sha256::digest(token.as_bytes())))
@@ -110,14 +113,14 @@ mod tests {
         let clients = Clients::new(&[client("ci", &["one", "two"]), client("ide", &["three"])], &TokenFiles::default());
         for token in ["one", "two"] {
             assert_eq!(
-                clients.identify(token).unwrap().caller.principal,
+                find(&clients, token).unwrap().caller.principal,
                 Principal::Client("ci".into()),
                 "both during rotation"
             );
         }
-        assert_eq!(clients.identify("three").unwrap().caller.groups, ["ops"]);
+        assert_eq!(find(&clients, "three").unwrap().caller.groups, ["ops"]);
         for wrong in ["", "four", &hash("one"), "one "] {
-            assert!(clients.identify(wrong).is_none(), "{wrong}");
+            assert!(find(&clients, wrong).is_none(), "{wrong}");
         }
     }
 
@@ -128,8 +131,8 @@ mod tests {
         std::fs::write(folder.path().join("ci"), format!("{}\n{}\n", hash("old"), hash("new"))).unwrap();
         std::fs::write(folder.path().join("bad"), "hunter2\n").unwrap();
         let clients = Clients::new(&settings, &TokenFiles::read(Some(folder.path()), &settings));
-        assert!(clients.identify("old").is_some() && clients.identify("new").is_some());
-        assert!(clients.identify("hunter2").is_none());
+        assert!(find(&clients, "old").is_some() && find(&clients, "new").is_some());
+        assert!(find(&clients, "hunter2").is_none());
         assert_eq!(clients.0.len(), 2);
     }
 }

@@ -7,7 +7,6 @@ use aperium_crds::settings::ServiceAccounts;
 use base64::Engine as _;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::api::{Api, PostParams};
-use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -50,18 +49,18 @@ impl Reviewer {
         Self { client, known: Mutex::default(), running: Semaphore::new(CONCURRENT) }
     }
 
-    /// Whose token this is; `None`: nobody's that may come in here.
+    /// Whose token with this SHA-256 this is; `None`: nobody's that may come in here.
     ///
     /// # Errors
     /// [`Failure::AuthenticationDown`] when the API server cannot be asked.
     pub(crate) async fn identify(
         &self,
         token: &str,
+        digest: [u8; 32],
         settings: &ServiceAccounts,
     ) -> Result<Option<Arc<Identity>>, Failure> {
         // What is no JWT for our audience, or has expired, needs no review to be refused.
         let Some(left) = remaining(token, &settings.audience) else { return Ok(None) };
-        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         if let Some(identity) = self.remembered(&digest, settings) {
             return Ok(Some(identity));
         }

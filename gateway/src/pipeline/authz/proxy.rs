@@ -40,8 +40,11 @@ impl ProxyPermit {
 /// Decides about one request. `id` is the segment of the path as it was sent.
 ///
 /// # Errors
-/// [`ProxyError::Denied`], for a connector that is not there and for one that the caller may not use: one answer.
+/// [`ProxyError::NoTenant`]; [`ProxyError::Denied`], for a connector that is not there and for one that the caller may not use: one answer.
 pub(crate) fn proxy(snapshot: &Snapshot, view: &Arc<View>, id: &str) -> Result<ProxyPermit, ProxyError> {
+    if super::lacks_tenant(snapshot, view) {
+        return Err(ProxyError::NoTenant);
+    }
     let position = ConnectorId::any(id).ok().and_then(|id| snapshot.position(&id)).ok_or(ProxyError::Denied)?;
     // Behind the gateway's own connector there is nothing to proxy to.
     let entry = snapshot.at(position).filter(|entry| !entry.is_system()).ok_or(ProxyError::Denied)?;
