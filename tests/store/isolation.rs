@@ -17,6 +17,9 @@ async fn t11_without_the_tenant_every_table_of_tenants_is_empty() {
     let count = async |pool: &sqlx::AnyPool, sql: String| -> i64 {
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(pool).await.unwrap()
     };
+    for sql in ["acme", "globex"].iter().flat_map(|tenant| rows_of_users(tenant)) {
+        sqlx::query(AssertSqlSafe(sql)).execute(&attacker).await.unwrap();
+    }
     for table in tenant_tables() {
         let all = format!("SELECT COUNT(*) FROM {}", table.table);
         assert!(count(&attacker, all.clone()).await >= 2, "{table:?}: the superuser sees rows");
@@ -31,6 +34,18 @@ async fn t11_without_the_tenant_every_table_of_tenants_is_empty() {
         // The setting ended with its transaction.
         assert_eq!(count(&owner, all).await, 0, "{table:?}");
     }
+}
+
+/// A row of a tenant in every table that saving a credential does not touch.
+fn rows_of_users(tenant: &str) -> [String; 3] {
+    [
+        format!("INSERT INTO oauth_clients VALUES ('{tenant}', 'mail', 'https://issuer', 1, '\\x00')"),
+        format!("INSERT INTO oauth_flows VALUES ('{tenant}', 'f', 'mail', 'ada', '', 1, '\\x00')"),
+        format!(
+            "INSERT INTO oauth_tokens VALUES \
+             ('{tenant}', 'mail', 'ada', 'https://issuer', 'https://mail', 1, 0, NULL, 1, '\\x00')"
+        ),
+    ]
 }
 
 #[tokio::test]
