@@ -46,10 +46,9 @@ async fn main() -> anyhow::Result<()> {
         data: None,
         sealer,
         broker: BrokerConfig {
-            listener: Some((
-                broker,
-                ServerTls::files(args.broker_tls.join("tls.crt"), args.broker_tls.join("tls.key")),
-            )),
+            listener: broker.map(|broker| {
+                (broker, ServerTls::files(args.broker_tls.join("tls.crt"), args.broker_tls.join("tls.key")))
+            }),
             ..leases
         },
         database,
@@ -60,7 +59,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn listen(args: &Args) -> anyhow::Result<(Listeners, TcpListener)> {
+async fn listen(args: &Args) -> anyhow::Result<(Listeners, Option<TcpListener>)> {
     let text = std::fs::read_to_string(&args.settings).with_context(|| args.settings.display().to_string())?;
     let addresses = Settings::parse(&text).with_context(|| args.settings.display().to_string())?.listeners;
     let bind = async |address| TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"));
@@ -69,7 +68,9 @@ async fn listen(args: &Args) -> anyhow::Result<(Listeners, TcpListener)> {
         in_cluster: Some(bind(addresses.in_cluster).await?),
         admin: Some(bind(addresses.admin).await?),
     };
-    Ok((listeners, bind(addresses.broker).await?))
+    // Pods are told by the API server; beside a folder there are none.
+    let broker = if args.folder.is_none() { Some(bind(addresses.broker).await?) } else { None };
+    Ok((listeners, broker))
 }
 
 /// Names the database; whether it answers is a matter of readiness.
