@@ -45,7 +45,7 @@ test-unit: build ## rules, steps and services, without anything else running
 	$(stage) test-unit cargo test --locked --workspace --lib --bins
 
 test-db: build prepare ## the platform database, and connectors against a real PostgreSQL, a real Prefect and the SQL worker
-	$(stage) test-db cargo test --locked --workspace --test store --test postgres --test prefect --test datalake
+	$(stage) test-db cargo test --locked --workspace --test isolation --test store --test postgres --test prefect --test datalake
 
 test-api: build prepare ## the operator against a real API server
 	$(stage) test-api cargo test --locked --workspace --test operator

@@ -50,6 +50,7 @@
 //! two texts. A transaction that is dropped is rolled back. What must not be readable in the database is sealed for its
 //! place: `tx.vault_or_new().await?.seal(&place, bytes)`, `tx.vault().await?` (see [`Vault`]).
 
+pub mod audit;
 pub mod credentials;
 mod error;
 mod health;

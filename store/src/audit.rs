@@ -1,0 +1,19 @@
+//! The audit log: what was decided and done for whom, in a form that shows whether it was changed afterwards.
+//!
+//! ```text
+//! Record ──line──► one JSON text ──link──► hash over it and the hash before: one chain per replica and tenant
+//!                                              └── heads of a replica's chains ──► Checkpoint, signed, itself in a chain
+//! checkpoints, entries ──Verifier──► Report: intact, or what is missing, altered, moved
+//! ```
+//! The text is what is hashed, stored and exported, byte for byte; nothing is ever encoded again. Everything in here is
+//! pure: it reads neither clocks nor databases.
+
+pub mod chain;
+pub mod checkpoint;
+pub mod record;
+pub mod verify;
+
+pub use chain::{Chain, Entry, Hash, Head};
+pub use checkpoint::{Checkpoint, Cuts, PublicKey, Signed, SigningKey};
+pub use record::{Access, Decision, Phase, Record};
+pub use verify::{Finding, Report, Verifier};

@@ -1,0 +1,163 @@
+//! One decision or call → one line of JSON.
+
+use serde::{Deserialize, Serialize};
+
+/// The form of a line. Another form gets another number.
+pub const VERSION: u8 = 1;
+/// The longest text of a field that somebody else chose, in characters.
+const MAX_TEXT: usize = 256;
+
+/// Whether a record was written before the call or after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Before a credential is used for something that may write.
+    Intent,
+    /// When the last byte of the answer has gone.
+    Done,
+}
+
+/// What a call may do upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// Known to change nothing.
+    Read,
+    /// Anything else.
+    Write,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// The caller may.
+    Allowed,
+    /// The caller may not, or what it asks for is not there: the same for the caller.
+    Denied,
+    /// Nobody knows who calls.
+    Unauthenticated,
+}
+
+impl Decision {
+    /// As it is spelled in a line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Unauthenticated => "unauthenticated",
+        }
+    }
+}
+
+/// What is on record of one request. No argument, header, token or path of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// When the line was made, in milliseconds since 1970.
+    pub time_ms: i64,
+    /// Before the call or after it.
+    pub phase: Phase,
+    /// The id that the logs and the upstream know the request by.
+    pub request_id: String,
+    /// On whose behalf: a person, a client or a ServiceAccount. None where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// Who acts for that person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegate: Option<String>,
+    /// The program that calls, by what it says of itself (`User-Agent`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// The way in: `mcp`, `proxy`, `api`, `register`, `broker`.
+    pub endpoint: String,
+    /// The method of MCP, or that of HTTP.
+    pub method: String,
+    /// The connector's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connector: Option<String>,
+    /// The tool, prompt or resource, by the upstream's name; of a denied call by the caller's. Of the API the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// Whether it may write.
+    pub access: Access,
+    /// What was decided.
+    pub decision: Decision,
+    /// The Grant that allows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
+    /// What came of it; `pending` before the call.
+    pub outcome: String,
+    /// The HTTP status of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// From the first byte to the last, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
+    /// The arguments, as the policy wants them kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<String>,
+}
+
+/// A line: the record and its place. The order of the fields is the order of the text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// [`VERSION`].
+    pub v: u8,
+    /// The writer of the chain.
+    pub replica: String,
+    /// Whose chain; empty for what belongs to no tenant.
+    pub tenant: String,
+    /// The place in the chain, from 1.
+    pub seq: u64,
+    /// What is on record.
+    #[serde(flatten)]
+    pub record: Record,
+}
+
+impl Line {
+    /// The text that is hashed, stored and exported.
+    ///
+    /// # Errors
+    /// None in practice: a line holds nothing that JSON cannot.
+    pub fn to_text(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    /// Reads a text. `None` for anything that is no line of this version.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().filter(|line: &Self| line.v == VERSION)
+    }
+}
+
+/// A text of somebody else, cut to what a record holds.
+#[must_use]
+pub fn bounded(text: &str) -> String {
+    match text.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned(),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_text_and_comes_back_from_it() {
+        let record = crate::audit::verify::tests::record(7);
+        let line = Line { v: VERSION, replica: "gw-1".into(), tenant: "acme".into(), seq: 3, record };
+        let text = line.to_text().unwrap();
+        assert!(text.starts_with(r#"{"v":1,"replica":"gw-1","tenant":"acme","seq":3,"time_ms":7,"#), "{text}");
+        assert!(!text.contains('\n'), "one line");
+        assert_eq!(Line::parse(&text), Some(line));
+        assert_eq!(Line::parse(&text.replacen("\"v\":1", "\"v\":2", 1)), None);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(bounded("short"), "short");
+        assert_eq!(bounded(&"ü".repeat(300)).chars().count(), MAX_TEXT);
+    }
+}
