@@ -412,7 +412,7 @@ impl Manager {
         let LinkSource::Url(uri, Some(auth), ..) = source else { return None };
         let policy = EgressPolicy::new(self.settings.egress.clone());
         let policy = policy.map_err(|_| EgressError::Url("egress settings cannot be used"));
-        let store = self.state.store.clone();
+        let store = self.state.database.as_ref().map(|database| database.store().clone());
         let desk = consent::open(config.id.as_str(), uri, auth.per_user()?, &auth.secret, store, policy);
         if let Some(seen) = self.secrets.get(&config.key).filter(|seen| seen.secret == auth.secret) {
             desk.replace(&seen.secret, &seen.found);

@@ -16,7 +16,6 @@ use serde_json::value::RawValue;
 pub(crate) const SUPPORTED_VERSIONS: [&str; 5] = ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 
 /// Why a request is not served.
-#[allow(dead_code, reason = "the API is being filled in")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
     // Before a caller is known: answered as plain HTTP.

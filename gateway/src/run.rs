@@ -100,7 +100,6 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         sessions: Sessions::new(config.sealer),
         parked: Arc::default(),
         events: events.clone(),
-        store: config.database.clone(),
         registrations: Registrations::new(numbers, events.clone(), &config.own.namespace),
         writer,
         changing: Mutex::default(),

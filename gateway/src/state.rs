@@ -15,7 +15,6 @@ use crate::session::parked::Parked;
 use crate::snapshot::Snapshot;
 use crate::spans::Spans;
 use crate::writer::Writer;
-use aperium_store::Store;
 use arc_swap::ArcSwap;
 use axum::response::Response;
 use std::sync::Arc;
@@ -40,8 +39,6 @@ pub(crate) struct State {
     pub(crate) metrics: Arc<Metrics>,
     /// The way to the Manager.
     pub(crate) events: Events,
-    /// The platform database; without one nobody can authorise the gateway for anything.
-    pub(crate) store: Option<Store>,
     /// The servers that registered themselves with this replica.
     pub(crate) registrations: Arc<Registrations>,
     /// Where Connectors and Grants are changed.
@@ -54,7 +51,7 @@ pub(crate) struct State {
     pub(crate) reviewer: Option<Reviewer>,
     /// Makes leases, and gives credentials for them.
     pub(crate) broker: Arc<Broker>,
-    /// What is kept for tenants; none without a database.
+    /// The platform database; without one nothing is kept for tenants, and nobody can authorise the gateway.
     pub(crate) database: Option<Arc<Database>>,
     /// Takes the spans of finished requests; none unless a collector is configured.
     pub(crate) spans: Option<Spans>,

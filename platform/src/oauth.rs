@@ -35,5 +35,5 @@ pub use scope::{choose, union};
 pub use server::{Server, Trust};
 pub use start::{OWN_PARAMETERS, Pending, Wish, begin};
 pub use steps::{Found, discover, redeem, refresh, register, revoke};
-pub use token::Granted;
+pub use token::{Granted, UNKNOWN_CODE, error_code, life};
 pub use web::is_loopback;

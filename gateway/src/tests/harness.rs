@@ -207,7 +207,6 @@ impl Setup {
             sessions: Sessions::new(self.sealer),
             parked: Arc::default(),
             events: events.clone(),
-            store: self.database.clone(),
             registrations: Registrations::new(Numbers::in_memory(), events.clone(), "aperium-system"),
             writer: self.writer,
             changing: Mutex::default(),

@@ -18,7 +18,7 @@ pub(super) const WHAT: &str = "the token endpoint";
 /// No token is believed to live longer than a day.
 const MAX_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// What stands for a code that the specification does not know.
-const UNKNOWN_CODE: &str = "no known error code";
+pub const UNKNOWN_CODE: &str = "no known error code";
 const CODES: [&str; 8] = [
     "invalid_request",
     "invalid_client",
@@ -106,8 +106,10 @@ pub(super) fn granted(body: &[u8]) -> Result<Granted, OauthError> {
     Ok(Granted { access: answer.access_token, refresh, life, scopes })
 }
 
-/// Some servers write the number as a text.
-fn life(seconds: &Value) -> Option<Duration> {
+/// How long a token lives, at most a day; `None` where `expires_in` is no number of seconds above 0. Some servers write
+/// the number as a text.
+#[must_use]
+pub fn life(seconds: &Value) -> Option<Duration> {
     let seconds = match seconds {
         Value::String(text) => text.parse().ok()?,
         Value::Number(number) => number.as_f64()?,
@@ -116,8 +118,9 @@ fn life(seconds: &Value) -> Option<Duration> {
     (seconds >= 1.0).then(|| Duration::from_secs_f64(seconds.min(MAX_LIFE.as_secs_f64())))
 }
 
-/// The code of an error answer.
-pub(super) fn error_code(body: &[u8]) -> &'static str {
+/// The code of an error answer (RFC 6749 §5.2), or [`UNKNOWN_CODE`]: the server's own text may hold anything.
+#[must_use]
+pub fn error_code(body: &[u8]) -> &'static str {
     #[derive(Deserialize)]
     struct Error {
         error: String,
@@ -192,5 +195,13 @@ mod tests {
         }
         assert_eq!(error_code(br#"{"error":"invalid_grant","error_description":"hunter2"}"#), "invalid_grant");
         assert_eq!(error_code(br#"{"error":"hunter2"}"#), UNKNOWN_CODE);
+    }
+
+    #[test]
+    fn an_error_is_named_by_its_code_alone() {
+        assert_eq!(error_code(br#"{"error":"invalid_client","error_description":"hunter2"}"#), "invalid_client");
+        for text in [&b"<html>"[..], br#"{"error":"hunter2"}"#, br#"{"error":{}}"#, b""] {
+            assert_eq!(error_code(text), UNKNOWN_CODE);
+        }
     }
 }

@@ -1,7 +1,8 @@
-//! The body of a token endpoint's answer → the token and its life (RFC 6749 §5.1), or the error's code (§5.2). Pure.
+//! The body of a token endpoint's answer → the token and its life (RFC 6749 §5.1). Pure.
 
 use super::exchange::TokenError;
 use aperium_core::auth;
+use aperium_platform::oauth::life;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,18 +10,6 @@ use std::time::Duration;
 
 /// Where the answer names no life. RFC 6749 leaves it to the server's documentation; short is the safe guess.
 const DEFAULT_LIFE: Duration = Duration::from_secs(300);
-/// No token is believed to live longer than a day.
-const MAX_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-/// What stands for a code that the specification does not know: the server's own text may hold anything.
-pub(super) const UNKNOWN_CODE: &str = "no known error code";
-const CODES: [&str; 6] = [
-    "invalid_request",
-    "invalid_client",
-    "invalid_grant",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "invalid_scope",
-];
 
 /// A token and how long it lives.
 #[derive(Debug)]
@@ -57,26 +46,6 @@ pub(super) fn granted(body: &[u8]) -> Result<Granted, TokenError> {
         }
     };
     Ok(Granted { access_token, life })
-}
-
-/// Some servers write the number as a text.
-fn life(seconds: &Value) -> Option<Duration> {
-    let seconds = match seconds {
-        Value::String(text) => text.parse().ok()?,
-        Value::Number(number) => number.as_f64()?,
-        _ => return None,
-    };
-    (seconds >= 1.0).then(|| Duration::from_secs_f64(seconds.min(MAX_LIFE.as_secs_f64())))
-}
-
-/// The code of an error answer.
-pub(super) fn error_code(body: &[u8]) -> &'static str {
-    #[derive(Deserialize)]
-    struct Error {
-        error: String,
-    }
-    let told = serde_json::from_slice::<Error>(body).map(|answer| answer.error).unwrap_or_default();
-    CODES.into_iter().find(|code| *code == told).unwrap_or(UNKNOWN_CODE)
 }
 
 #[cfg(test)]
@@ -118,14 +87,6 @@ mod tests {
         ] {
             let error = granted(text.as_bytes()).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_error_is_named_by_its_code_alone() {
-        assert_eq!(error_code(br#"{"error":"invalid_client","error_description":"hunter2"}"#), "invalid_client");
-        for text in [&b"<html>"[..], br#"{"error":"hunter2"}"#, br#"{"error":{}}"#, b""] {
-            assert_eq!(error_code(text), UNKNOWN_CODE);
         }
     }
 }

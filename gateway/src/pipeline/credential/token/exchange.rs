@@ -4,6 +4,7 @@
 use super::Client;
 use super::answer::{self, Granted};
 use aperium_platform::egress::{EgressError, ExternalClient};
+use aperium_platform::oauth;
 use axum::body::Body;
 use base64::Engine as _;
 use bytes::Bytes;
@@ -103,7 +104,7 @@ pub(super) async fn grant(
 fn about_authentication(error: &TokenError) -> bool {
     match error {
         TokenError::Refused { status, code } => {
-            *status == 401 || matches!(*code, "invalid_client" | "invalid_request" | answer::UNKNOWN_CODE)
+            *status == 401 || matches!(*code, "invalid_client" | "invalid_request" | oauth::UNKNOWN_CODE)
         }
         _ => false,
     }
@@ -116,7 +117,7 @@ async fn once(external: &ExternalClient, client: &Client, style: Style) -> Resul
     match status {
         StatusCode::OK => answer::granted(&body?),
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            let code = answer::error_code(&body.unwrap_or_default());
+            let code = oauth::error_code(&body.unwrap_or_default());
             Err(TokenError::Refused { status: status.as_u16(), code })
         }
         other => Err(TokenError::Status(other.as_u16())),
