@@ -11,6 +11,7 @@
 pub mod chain;
 pub mod checkpoint;
 pub mod record;
+mod rows;
 pub mod verify;
 
 pub use chain::{Chain, Entry, Hash, Head};

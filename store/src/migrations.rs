@@ -47,10 +47,30 @@ pub const STEPS: &[Step] = &[
         sql: include_str!("migrations/0004_oauth.sql"),
         tenant_tables: &[of_tenants("oauth_clients"), of_tenants("oauth_flows"), of_tenants("oauth_tokens")],
     },
+    Step {
+        version: 5,
+        name: "audit",
+        sql: include_str!("migrations/0005_audit.sql"),
+        tenant_tables: &[of_tenants("audit_entries"), of_tenants("audit_cuts")],
+    },
 ];
 
 /// What may be lost in a crash: PostgreSQL does not log it.
 const UNLOGGED: &[&str] = &["redeemed_leases"];
+
+/// Triggers, which each database spells in its own way, by the name of the step that they belong to.
+const TRIGGERS: &[(&str, Triggers)] = &[(
+    "audit",
+    Triggers {
+        postgres: include_str!("migrations/audit_triggers.postgres.sql"),
+        sqlite: include_str!("migrations/audit_triggers.sqlite.sql"),
+    },
+)];
+
+struct Triggers {
+    postgres: &'static str,
+    sqlite: &'static str,
+}
 
 /// Every table that belongs to tenants.
 pub fn tenant_tables() -> impl Iterator<Item = TenantTable> {
@@ -63,7 +83,11 @@ pub(crate) fn migrator(postgres: bool) -> Migrator {
 
 impl Step {
     fn migration(&self, postgres: bool) -> Migration {
-        let sql = if postgres { AssertSqlSafe(self.for_postgres()).into_sql_str() } else { self.sql.into_sql_str() };
+        let mut sql = if postgres { self.for_postgres() } else { self.sql.to_owned() };
+        if let Some((_, triggers)) = TRIGGERS.iter().find(|(step, _)| *step == self.name) {
+            sql.push_str(if postgres { triggers.postgres } else { triggers.sqlite });
+        }
+        let sql = AssertSqlSafe(sql).into_sql_str();
         Migration::new(self.version, self.name.into(), MigrationType::Simple, sql, false)
     }
 

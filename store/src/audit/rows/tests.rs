@@ -1,0 +1,138 @@
+use super::*;
+use crate::audit::Finding;
+use crate::audit::chain::Tip;
+use crate::audit::verify::tests::record;
+use crate::testing::{ring, sqlite};
+use tempfile::TempDir;
+
+/// What whoever owns the database can do before changing rows.
+const WITHOUT_TRIGGERS: [&str; 3] =
+    ["DROP TRIGGER audit_entries_update", "DROP TRIGGER audit_entries_delete", "DROP TRIGGER audit_checkpoints_delete"];
+
+async fn store() -> (TempDir, Store, SigningKey) {
+    let (folder, target) = sqlite();
+    let store = Store::connect(&target, ring("k1", &[("k1", 1)])).await.unwrap();
+    let key = store.audit_key().await.unwrap();
+    (folder, store, key)
+}
+
+/// Ten entries for each of two tenants, covered by two checkpoints.
+async fn filled() -> (TempDir, Store, SigningKey) {
+    let (folder, store, key) = store().await;
+    let chain = |tenant: &str| Chain { replica: "gw-1".into(), tenant: tenant.into() };
+    let mut tips = [Tip::new(chain("acme")), Tip::new(chain("globex"))];
+    for round in 0..2 {
+        for tip in &mut tips {
+            let entries: Vec<Entry> = (0..5).map(|at| tip.append(record(round * 5 + at)).unwrap()).collect();
+            store.audit_append(&entries).await.unwrap();
+            store.audit_append(&entries).await.unwrap();
+        }
+        store.audit_checkpoint(&key, "gw-1", tips.iter().map(Tip::head).collect()).await.unwrap();
+    }
+    (folder, store, key)
+}
+
+async fn run(store: &Store, statements: &[&'static str]) -> Result<(), StoreError> {
+    let mut tx = store.every_tenant().write().await?;
+    for sql in statements {
+        tx.query(sql).execute().await?;
+    }
+    tx.commit().await
+}
+
+async fn findings(store: &Store, key: &SigningKey) -> Vec<Finding> {
+    store.audit_verify(&[key.public()], None).await.unwrap().findings
+}
+
+fn acme() -> Chain {
+    Chain { replica: "gw-1".into(), tenant: "acme".into() }
+}
+
+#[tokio::test]
+async fn what_was_written_is_intact_and_a_batch_that_is_sent_again_counts_once() {
+    let (_folder, store, key) = filled().await;
+    let report = store.audit_verify(&[key.public()], None).await.unwrap();
+    assert_eq!((report.findings.as_slice(), report.entries, report.uncovered, report.chains), (&[][..], 20, 0, 2));
+    assert_eq!(report.last.map(|(seq, _)| seq), Some(2));
+    let noted = store.audit_verify(&[key.public()], report.last).await.unwrap();
+    assert_eq!(noted.findings, []);
+}
+
+#[tokio::test]
+async fn nothing_is_changed_or_deleted_on_the_normal_way() {
+    let (_folder, store, key) = filled().await;
+    for sql in [
+        "UPDATE audit_entries SET line = '' /* every tenant */",
+        "DELETE FROM audit_entries /* every tenant */",
+        "UPDATE audit_checkpoints SET body = ''",
+        "DELETE FROM audit_checkpoints",
+    ] {
+        assert!(matches!(run(&store, &[sql]).await, Err(StoreError::Refused(_))), "{sql}");
+    }
+    assert_eq!(findings(&store, &key).await, []);
+}
+
+#[tokio::test]
+async fn a_removed_an_altered_and_two_exchanged_rows_are_named() {
+    for (sql, expected) in [
+        (
+            &["DELETE FROM audit_entries WHERE tenant = 'acme' AND seq = 4 /* every tenant */"][..],
+            vec![Finding::Missing { chain: acme(), from: 4, to: 4 }],
+        ),
+        (
+            &["UPDATE audit_entries SET line = replace(line, 'user:ann', 'user:bob') \
+               WHERE tenant = 'acme' AND seq = 4 /* every tenant */"][..],
+            vec![Finding::Altered { chain: acme(), seq: 4 }],
+        ),
+        (
+            &[
+                "UPDATE audit_entries SET seq = -seq WHERE tenant = 'acme' AND seq IN (3, 4) /* every tenant */",
+                "UPDATE audit_entries SET seq = 7 + seq WHERE seq < 0 /* every tenant */",
+            ][..],
+            vec![
+                Finding::Moved { chain: acme(), seq: 3, from: acme(), from_seq: 4 },
+                Finding::Moved { chain: acme(), seq: 4, from: acme(), from_seq: 3 },
+                Finding::Altered { chain: acme(), seq: 5 },
+            ],
+        ),
+        (
+            &["DELETE FROM audit_entries WHERE tenant = 'acme' AND seq > 8 /* every tenant */"][..],
+            vec![Finding::TailMissing { chain: acme(), from: 9, to: 10, checkpoint: 2 }],
+        ),
+        (&["DELETE FROM audit_checkpoints WHERE seq = 1"][..], vec![Finding::CheckpointsMissing { from: 1, to: 1 }]),
+    ] {
+        let (_folder, store, key) = filled().await;
+        run(&store, &WITHOUT_TRIGGERS).await.unwrap();
+        run(&store, sql).await.unwrap();
+        assert_eq!(findings(&store, &key).await, expected, "{sql:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_in_another_tenants_chain_is_named() {
+    let (_folder, store, key) = filled().await;
+    run(&store, &WITHOUT_TRIGGERS).await.unwrap();
+    let splice =
+        "UPDATE audit_entries SET tenant = 'globex', seq = 11 WHERE tenant = 'acme' AND seq = 10 /* every tenant */";
+    run(&store, &[splice]).await.unwrap();
+    let globex = Chain { tenant: "globex".into(), ..acme() };
+    assert_eq!(
+        findings(&store, &key).await,
+        [
+            Finding::TailMissing { chain: acme(), from: 10, to: 10, checkpoint: 2 },
+            Finding::Moved { chain: globex, seq: 11, from: acme(), from_seq: 10 },
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_signing_key_is_one_for_all_and_outlives_the_key_of_the_ring() {
+    let (folder, store, key) = store().await;
+    assert_eq!(store.audit_key().await.unwrap().public(), key.public());
+    let target = crate::Target::Sqlite(folder.path().join("data/aperium.db"));
+    let both = Store::connect(&target, ring("k2", &[("k1", 1), ("k2", 2)])).await.unwrap();
+    assert_eq!(both.audit_key().await.unwrap().public(), key.public());
+    let mut tx = both.platform().read().await.unwrap();
+    let sealed = tx.query("SELECT sealed FROM audit_keys WHERE id = 1").one().await.unwrap().bytes("sealed").unwrap();
+    assert_eq!(key_id(&sealed), Some("k2"), "sealed anew with the current key");
+}
