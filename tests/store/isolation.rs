@@ -37,7 +37,7 @@ async fn t11_without_the_tenant_every_table_of_tenants_is_empty() {
 }
 
 /// A row of a tenant in every table that saving a credential does not touch.
-fn rows_of_users(tenant: &str) -> [String; 3] {
+fn rows_of_users(tenant: &str) -> [String; 5] {
     [
         format!("INSERT INTO oauth_clients VALUES ('{tenant}', 'mail', 'https://issuer', 1, '\\x00')"),
         format!("INSERT INTO oauth_flows VALUES ('{tenant}', 'f', 'mail', 'ada', '', 1, '\\x00')"),
@@ -45,6 +45,8 @@ fn rows_of_users(tenant: &str) -> [String; 3] {
             "INSERT INTO oauth_tokens VALUES \
              ('{tenant}', 'mail', 'ada', 'https://issuer', 'https://mail', 1, 0, NULL, 1, '\\x00')"
         ),
+        format!("INSERT INTO audit_entries VALUES ('{tenant}', 'gw-1', 1, 0, 'hash', 'line')"),
+        format!("INSERT INTO audit_cuts VALUES ('{tenant}', 'gw-1', 0)"),
     ]
 }
 

@@ -16,6 +16,7 @@ CREATE TABLE audit_entries (
     PRIMARY KEY (tenant, replica, seq)
 );
 CREATE INDEX audit_entries_by_time ON audit_entries (time_ms);
+CREATE INDEX audit_entries_of_tenant ON audit_entries (tenant, time_ms);
 
 -- Signed heads of the chains, in a chain of their own.
 CREATE TABLE audit_checkpoints (
