@@ -59,6 +59,9 @@ pub(crate) enum ConsentError {
     /// The person has not consented, or not any more.
     #[error("the user has not authorised it")]
     Needed,
+    /// The upstream wants scopes that the person has not consented to.
+    #[error("the user has not authorised enough of it")]
+    MoreScope,
     /// There is no database.
     #[error("there is no platform database")]
     NoStore,
@@ -94,6 +97,7 @@ impl ConsentError {
         match self {
             Self::NoPerson => "NoPerson",
             Self::Needed => "NeedsAuth",
+            Self::MoreScope => "NeedsScope",
             Self::NoStore => "DatabaseMissing",
             Self::Store(error) => error.reason(),
             Self::Client(why) => why.reason,
@@ -109,6 +113,7 @@ impl ConsentError {
         match self {
             Self::NoPerson => "it needs a user of its own, and this caller is none",
             Self::Needed => "the user has not authorised it",
+            Self::MoreScope => "the user has not authorised enough of it",
             Self::NoStore => "there is no database for the tokens of users",
             Self::Store(_) | Self::Stored => "the tokens of users cannot be read",
             Self::Client(_) => "its OAuth client is not available",
@@ -124,6 +129,8 @@ pub(crate) enum Standing {
     Authorised,
     /// There is a token that ends without another one.
     WithoutRenewal,
+    /// There is one, and the upstream has asked for scopes that it does not have.
+    NeedsScope,
     /// There is none.
     NeedsAuth,
 }
@@ -138,7 +145,17 @@ struct Kept {
     server: Server,
     client: Client,
     resource: String,
+    /// What it is good for, as far as the server has said it; else what was asked for.
     scopes: Vec<String>,
+    /// What the person was asked for.
+    #[serde(default)]
+    asked: Vec<String>,
+    /// What the upstream wants besides: the next consent asks for it.
+    #[serde(default)]
+    wanted: Vec<String>,
+    /// How often the person has consented to more.
+    #[serde(default)]
+    steps: u32,
     /// Milliseconds since 1970; nothing: no end is known.
     ends_ms: Option<i64>,
 }

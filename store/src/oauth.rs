@@ -238,6 +238,28 @@ impl TenantStore {
         Ok(changed == 1)
     }
 
+    /// Changes what is remembered with a token, as long as it is still this one. `false`: it is not.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn amend_oauth_token(
+        &self,
+        key: &TokenKey<'_>,
+        issuer: &str,
+        seen: i64,
+        content: &[u8],
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.write().await?;
+        let Some(vault) = tx.vault().await? else { return Ok(false) };
+        let sealed = vault.seal(&token_place(key, issuer, seen), content)?;
+        let sql = "UPDATE oauth_tokens SET sealed = $7 \
+            WHERE tenant = $1 AND connector = $2 AND person = $3 AND upstream = $4 AND issuer = $5 AND generation = $6";
+        let update = tx.query(sql).bind(key.connector).bind(key.person).bind(key.upstream).bind(issuer).bind(seen);
+        let changed = update.bind(sealed).execute().await?;
+        tx.commit().await?;
+        Ok(changed == 1)
+    }
+
     /// Gives a claim back, so that the next one may try after `pause_ms`.
     ///
     /// # Errors

@@ -49,11 +49,12 @@ impl People {
             },
             None => self.discover(&tenant, redirect).await?,
         };
+        let scopes = desk.scopes(&person, plan.scopes).await?;
         // The state says, to us alone, whose database rows the flow is among.
         let lead = sealer.seal_text(LEAD, desk.id.as_bytes(), person.tenant.as_str().as_bytes());
         let lead = format!("{}.", lead.map_err(|_| ConsentError::Stored)?);
         let parameters = &desk.how.parameters;
-        let wish = Wish { lead: &lead, redirect, resource: &plan.resource, scopes: &plan.scopes, parameters };
+        let wish = Wish { lead: &lead, redirect, resource: &plan.resource, scopes: &scopes, parameters };
         let (url, pending) = oauth::begin(plan.server, plan.client, &wish)?;
         let content = serde_json::to_vec(&pending).map(Zeroizing::new).map_err(|_| ConsentError::Stored)?;
         let flow = Flow { connector: desk.id.clone(), person: person.name, browser: String::new(), content };

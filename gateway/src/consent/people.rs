@@ -92,6 +92,18 @@ impl People {
         Ok(standing)
     }
 
+    /// Whether a caller is somebody who could consent.
+    pub(crate) fn knows(&self, caller: &Caller) -> bool {
+        Person::of(caller).is_some()
+    }
+
+    /// Another replica may have taken a caller's consent: what this one remembers of it counts no longer.
+    pub(crate) fn look_again(&self, caller: &Caller) {
+        if let Some(person) = Person::of(caller) {
+            self.known(&person).0.changed();
+        }
+    }
+
     /// A person has consented: what the connector offers is asked with their token.
     pub(super) fn consented(&self, person: &Person) {
         let (personal, _) = self.known(person);

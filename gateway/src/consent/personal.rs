@@ -2,6 +2,7 @@
 
 use super::{ConsentError, Desk, Person};
 use crate::pipeline::credential::{CredentialError, Inserted};
+use aperium_platform::oauth::Challenge;
 use arc_swap::ArcSwapOption;
 use http::{HeaderMap, HeaderValue, header};
 use secrecy::ExposeSecret as _;
@@ -100,6 +101,17 @@ impl Personal {
         let Some(ready) = self.ready.load_full().filter(|ready| ready.refreshable) else { return };
         if self.refused.swap(ready.generation, Ordering::AcqRel) != ready.generation {
             self.ready.store(None);
+        }
+    }
+
+    /// The upstream has answered 403: where its challenge says that the token lacks scopes, the person is asked for them.
+    ///
+    /// # Errors
+    /// [`ConsentError::MoreScope`].
+    pub(crate) async fn forbidden(&self, headers: &HeaderMap) -> Result<(), ConsentError> {
+        match Challenge::of(headers).filter(|challenge| challenge.wants_more_scope() && !challenge.scopes.is_empty()) {
+            Some(challenge) => self.desk.step_up(&self.person, &challenge.scopes).await,
+            None => Ok(()),
         }
     }
 

@@ -5,6 +5,7 @@
 use crate::consent::{ConsentError, People};
 use crate::snapshot::Identity;
 use crate::state::State;
+use aperium_core::caller::{Caller, Principal};
 use aperium_core::id::ConnectorId;
 use askama::Template;
 use axum::extract::{Path, RawQuery, State as Given};
@@ -36,9 +37,18 @@ pub(crate) fn routes() -> Router<Arc<State>> {
         .route("/aperture/auth/{id}/connect", get(connect))
 }
 
-/// Where a user begins, under the name that the gateway was called by.
-pub(crate) fn connect_page(host: &str, id: &str) -> String {
-    format!("http://{host}{PAGES}{id}/connect")
+/// Where a user begins: under the address that users know, or at the machine under the name that the gateway was called
+/// by.
+pub(crate) fn connect_page(gateway: &State, caller: &Caller, headers: &HeaderMap, id: &str) -> String {
+    let snapshot = gateway.snapshot.load();
+    let public = Some(snapshot.catalog.settings.hosts.public_url.as_str());
+    match public.filter(|url| !url.is_empty() && caller.principal != Principal::Loopback) {
+        Some(base) => format!("{base}{PAGES}{id}/connect"),
+        None => {
+            let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+            format!("http://{host}{PAGES}{id}/connect")
+        }
+    }
 }
 
 /// Where the browser comes back to. Only the person at the machine can begin a flow so far, and there is no TLS there.

@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+mod authorize;
 mod call;
 pub(crate) mod envelope;
 mod lifecycle;

@@ -131,6 +131,17 @@ impl Credential {
         }
     }
 
+    /// The upstream has answered 403 to a request with a person's token.
+    ///
+    /// # Errors
+    /// [`ConsentError::MoreScope`]: the person has to be asked for more.
+    pub(crate) async fn forbidden(&self, headers: &HeaderMap) -> Result<(), CredentialError> {
+        match self {
+            Self::Personal(personal) => Ok(personal.forbidden(headers).await?),
+            _ => Ok(()),
+        }
+    }
+
     /// The shared credential of a remote connector, for its status.
     pub(crate) fn remote(&self) -> Option<&Arc<Remote>> {
         if let Self::Remote(remote) = self { Some(remote) } else { None }

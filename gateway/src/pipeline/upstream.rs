@@ -6,6 +6,7 @@
 //! ```
 
 use crate::changes::signals::Signals;
+use crate::consent::ConsentError;
 use crate::era::{self, Era};
 use crate::pipeline::credential::CredentialError;
 use aperium_platform::egress::EgressError;
@@ -125,6 +126,8 @@ impl UpstreamError {
     pub(crate) fn before_send(&self) -> bool {
         match self {
             Self::Egress(error) => error.before_send(),
+            // The upstream itself has said so.
+            Self::Credential(CredentialError::Consent(ConsentError::MoreScope)) => false,
             Self::Absent(_) | Self::Credential(_) | Self::Busy => true,
             _ => false,
         }

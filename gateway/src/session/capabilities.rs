@@ -63,6 +63,11 @@ impl Capabilities {
         !(self.elicits_forms || self.elicits_urls || self.roots || self.sampling)
     }
 
+    /// Whether the client can lead its user to a URL.
+    pub(crate) fn elicits_urls(&self) -> bool {
+        self.elicits_urls
+    }
+
     /// Whether the client may be sent this request.
     pub(crate) fn allow(&self, method: &str, params: Option<&RawValue>) -> bool {
         match method {

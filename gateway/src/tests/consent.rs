@@ -4,6 +4,7 @@ use super::harness::*;
 use serde_json::json;
 use std::time::Duration;
 
+mod authorize;
 mod world;
 
 use world::*;
@@ -216,10 +217,9 @@ async fn who_cannot_sign_in_is_sent_to_the_dashboard_and_gets_nobodys_token() {
     let answer = gateway.send(as_agent("/api/connectors/github/connect", "")).await;
     assert_eq!(answer.status, 409, "{}", answer.text);
     assert!(answer.text.contains("dashboard"));
-    let calls = || world.fake.seen.lock().unwrap().iter().filter(|seen| seen.text.contains("tools/call")).count();
-    let before = calls();
+    let before = world.calls();
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search","arguments":{}}}"#;
     let called = gateway.send(as_agent("/v1/mcp/github", body)).await.json();
     assert!(called["result"]["isError"] == true, "{called}");
-    assert_eq!(calls(), before);
+    assert_eq!(world.calls(), before);
 }

@@ -1,9 +1,8 @@
 //! `tools/call` and the other requests that are passed on: authz → route → credential → upstream, and the answer back as JSON or as events.
 
+use super::authorize::{Back, Prompt, Question, Why};
 use super::session::{KEEP_ALIVE, KEEP_ALIVE_COMMENT, event_stream};
 use super::{Accepts, Context, Incoming, accepts, wanted};
-use crate::consent::ConsentError;
-use crate::entry::consent;
 use crate::era::mirrored::{self, Mirrored};
 use crate::era::{Era, META_CAPABILITIES, META_LEVEL};
 use crate::error::{self, Failure, json, rpc_error, rpc_result};
@@ -26,9 +25,10 @@ use crate::session::parked::Parked;
 use crate::snapshot::{Entry, Health, Item, Kind};
 use crate::state::State as Gateway;
 use crate::trail::{self, Trail};
+use aperium_core::caller::Caller;
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Instant;
@@ -48,11 +48,17 @@ pub(super) async fn call(
     let wanted = wanted::read(action, params)?;
     let Some(params) = params else { return Err(wanted.unknown()) };
     let request_id = request_id(message.headers);
+    let caller = &context.view.identity().caller;
     let permit = match decide(context, wanted)? {
         Decision::Permitted(permit) => permit,
         Decision::Unavailable(entry) => {
-            gateway.metrics.request(action.method(), "unavailable");
-            return Ok(failed_answer(action, message.id, &not_discovered(&entry, request_id), request_id));
+            let prompt = Prompt::of(gateway, caller, &entry, &message, params, (action, era));
+            let failed = match prompt {
+                Some(prompt) => unauthorised_yet(&prompt, caller, &entry, request_id).await,
+                None => not_discovered(&entry, request_id),
+            };
+            gateway.metrics.request(action.method(), failed.outcome);
+            return Ok(failed_answer(action, message.id, &failed, request_id));
         }
     };
     if let Some(answer) =
@@ -69,7 +75,8 @@ pub(super) async fn call(
     let target = match Target::of(&permit) {
         Ok(target) => target,
         Err(error) => {
-            let failed = Record::start(gateway, permit, request_id).failed(&UpstreamError::Credential(error.into()));
+            let error = UpstreamError::Credential(error.into());
+            let failed = Record::start(gateway, permit, request_id).failed(&error);
             return Ok(failed_answer(action, message.id, &failed, request_id));
         }
     };
@@ -85,8 +92,22 @@ pub(super) async fn call(
     if let Some(Carried::Parked(id)) = &brought {
         return Ok(resume(gateway, &permit, id, params, message).await);
     }
+    let prompt = Prompt::of(gateway, caller, permit.connector(), &message, params, (action, era));
+    let back = prompt.as_ref().and_then(Prompt::back);
+    if let Some(prompt) = &prompt {
+        match back {
+            Some(Back::Accepted) => prompt.wait(caller).await,
+            Some(Back::Declined) => {
+                let failed = declined(permit.connector(), request_id);
+                Record::start(gateway, permit, request_id).end(failed.outcome, None);
+                return Ok(failed_answer(action, message.id, &failed, request_id));
+            }
+            None => {}
+        }
+    }
     let opened = match &brought {
         Some(Carried::Upstream(state)) => with_state(params, state),
+        _ if back.is_some() => Prompt::without_answer(params),
         _ => None,
     };
     let reread = opened.as_deref().and_then(|opened| RawObject::parse(opened).ok());
@@ -94,6 +115,7 @@ pub(super) async fn call(
     let stand_in = stand_in(gateway, context, &target, params, era);
     let lease = lease(gateway, &permit, request_id).await;
     let mut record = Record::start(gateway, permit, request_id);
+    record.prompt = prompt.map(Box::new);
     match lease {
         Ok(lease) => along.headers.extend(lease),
         Err(error) => return Ok(failed_answer(action, message.id, &record.failed(&error.into()), request_id)),
@@ -114,10 +136,7 @@ pub(super) async fn call(
     match unless_cancelled(running.as_ref(), attempt(&target, &call)).await {
         Some(Ok(relay)) => Ok(answer(&gateway.parked, relay, record, running, message, accepts).await),
         Some(Err(error)) => {
-            let mut failed = record.failed(&error);
-            if matches!(error, UpstreamError::Credential(CredentialError::Consent(ConsentError::Needed))) {
-                failed = unauthorised(record.connector(), message.headers, request_id);
-            }
+            let failed = record.failed(&error);
             Ok(failed_answer(action, message.id, &failed, request_id))
         }
         None => Ok(nothing()),
@@ -208,7 +227,7 @@ async fn resume(
             "the call of connector {connector} that waited for this answer has ended, or is kept by another replica; its outcome is unknown, request id {request_id}"
         );
         gateway.metrics.request(permit.action().method(), "outcome_unknown");
-        let failed = Failed { code: "outcome_unknown", message: message_text, outcome: "outcome_unknown" };
+        let failed = Failed::new("outcome_unknown", message_text, "outcome_unknown");
         return failed_answer(permit.action(), message.id, &failed, request_id);
     };
     relay.resume(message.id, params);
@@ -355,6 +374,14 @@ struct Failed {
     code: &'static str,
     message: String,
     outcome: &'static str,
+    /// Instead of the message, for a client that can ask its user.
+    question: Option<Question>,
+}
+
+impl Failed {
+    fn new(code: &'static str, message: String, outcome: &'static str) -> Self {
+        Self { code, message, outcome, question: None }
+    }
 }
 
 fn unavailable(action: Action, connector: &str, error: &UpstreamError, request_id: &str) -> Failed {
@@ -364,20 +391,37 @@ fn unavailable(action: Action, connector: &str, error: &UpstreamError, request_i
         let message = format!(
             "connector {connector} is unavailable ({why}), the outcome of the call is unknown, request id {request_id}"
         );
-        return Failed { code: "outcome_unknown", message, outcome: "outcome_unknown" };
+        return Failed::new("outcome_unknown", message, "outcome_unknown");
     }
     let message = format!("connector {connector} is unavailable ({why}), request id {request_id}");
-    Failed { code: "upstream_unavailable", message, outcome: "unavailable" }
+    Failed::new("upstream_unavailable", message, "unavailable")
 }
 
-/// The caller has to authorise the gateway first: the answer says where.
-fn unauthorised(connector: &str, headers: &HeaderMap, request_id: &str) -> Failed {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let page = consent::connect_page(host, connector);
-    let message = format!(
-        "connector {connector} needs your own authorization first: open {page} in a browser, then try again, request id {request_id}"
-    );
-    Failed { code: "authorization_required", message, outcome: "needs_auth" }
+/// The caller has to authorise the gateway: the answer says where.
+fn unauthorised(prompt: &Prompt, why: Why, request_id: &str) -> Failed {
+    let question = prompt.question(why);
+    let outcome = if question.is_some() { "input_required" } else { "needs_auth" };
+    Failed { code: "authorization_required", message: prompt.text(why, request_id), outcome, question }
+}
+
+/// The user does not want to.
+fn declined(entry: &Entry, request_id: &str) -> Failed {
+    let id = &entry.config.id;
+    let message = format!("the user has not authorised connector {id}, request id {request_id}");
+    Failed::new("authorization_declined", message, "needs_auth")
+}
+
+/// Nobody has authorised the gateway yet, so nobody knows what there is.
+async fn unauthorised_yet(prompt: &Prompt, caller: &Caller, entry: &Entry, request_id: &str) -> Failed {
+    match prompt.back() {
+        Some(Back::Declined) => return declined(entry, request_id),
+        Some(Back::Accepted) => prompt.wait(caller).await,
+        None => {}
+    }
+    match prompt.missing(caller).await {
+        Some(why) => unauthorised(prompt, why, request_id),
+        None => not_discovered(entry, request_id),
+    }
 }
 
 fn not_discovered(entry: &Entry, request_id: &str) -> Failed {
@@ -386,11 +430,14 @@ fn not_discovered(entry: &Entry, request_id: &str) -> Failed {
         _ => "not discovered yet",
     };
     let message = format!("connector {} is unavailable ({why}), request id {request_id}", entry.config.id);
-    Failed { code: "upstream_unavailable", message, outcome: "unavailable" }
+    Failed::new("upstream_unavailable", message, "unavailable")
 }
 
 /// A failure as the last message: a tool's is shown to a model, any other is an error.
 fn failed_message(action: Action, id: &RawValue, failed: &Failed, request_id: &str) -> Vec<u8> {
+    if let Some(question) = &failed.question {
+        return question.write(id);
+    }
     match action {
         Action::Call => rpc_result(id, &error::tool_error(failed.code, &failed.message, request_id)),
         _ => rpc_error(Some(id), &error::upstream_error(failed.code, &failed.message, request_id)),
@@ -456,6 +503,8 @@ struct Record {
     started: Instant,
     request_id: Box<str>,
     trail: Option<Arc<Trail>>,
+    /// How the user is asked, where there is one to be asked.
+    prompt: Option<Box<Prompt>>,
     ended: bool,
 }
 
@@ -464,7 +513,7 @@ impl Record {
         let metrics = Arc::clone(&gateway.metrics);
         trail::permitted(permit.connector().config.id.as_str(), Some(permit.name()), permit.grant());
         let (started, request_id, trail) = (Instant::now(), request_id.into(), trail::current());
-        Self { metrics, permit, started, request_id, trail, ended: false }
+        Self { metrics, permit, started, request_id, trail, prompt: None, ended: false }
     }
 
     fn connector(&self) -> &str {
@@ -473,7 +522,10 @@ impl Record {
 
     /// Ends it with a failure, and says how the caller reads that.
     fn failed(&mut self, error: &UpstreamError) -> Failed {
-        let failed = unavailable(self.permit.action(), self.connector(), error, &self.request_id);
+        let failed = match self.prompt.as_deref().zip(Why::of(error)) {
+            Some((prompt, why)) => unauthorised(prompt, why, &self.request_id),
+            None => unavailable(self.permit.action(), self.connector(), error, &self.request_id),
+        };
         self.end(failed.outcome, Some(error));
         failed
     }

@@ -3,7 +3,7 @@
 use super::link::{Cleaned, Link};
 use super::{Upstream, UpstreamError};
 use axum::body::Body;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 
 impl Upstream {
     /// Sends a request whose URL and headers are already those for the upstream.
@@ -18,6 +18,12 @@ impl Upstream {
                 *request.uri_mut() = uri;
                 let response = client.as_ref().map_err(Clone::clone)?.send(request).await?;
                 credential.answered(&inserted, response.status());
+                if response.status() == StatusCode::FORBIDDEN
+                    && let Err(error) = Box::pin(credential.forbidden(response.headers())).await
+                {
+                    // The caller reads the upstream's own answer; the connector says that it needs more.
+                    tracing::debug!(reason = error.reason(), "a user's token does not suffice");
+                }
                 Ok(inserted.clean(response))
             }
             Link::Service { .. } => Err(UpstreamError::Absent("a managed service has no proxy path".to_owned())),

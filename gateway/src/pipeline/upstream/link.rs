@@ -5,7 +5,7 @@ use super::UpstreamError;
 use crate::pipeline::credential::{Credential, Masked};
 use aperium_platform::egress::{ClusterClient, ClusterEndpoint, EgressError, ExternalClient};
 use axum::body::Body;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use url::Url;
 
@@ -70,6 +70,9 @@ impl Link {
             Self::Absent(why) => return Err(UpstreamError::Absent(why.clone())),
         };
         credential.answered(&inserted, response.status());
+        if response.status() == StatusCode::FORBIDDEN {
+            Box::pin(credential.forbidden(response.headers())).await?;
+        }
         Ok(inserted.clean(response))
     }
 

@@ -21,7 +21,11 @@ pub(super) struct Mood {
     pub(super) metadata: Value,
     /// What its token endpoint answers: status and body, by the number of the request.
     pub(super) token: Box<dyn Fn(usize) -> (u16, String) + Send>,
+    /// The scopes that a call with this token lacks.
+    pub(super) lacks: Lacks,
 }
+
+type Lacks = Box<dyn Fn(&str) -> Option<String> + Send>;
 
 pub(super) struct World {
     pub(super) fake: Fake,
@@ -39,7 +43,8 @@ pub(super) fn token(number: usize, life: i64) -> (u16, String) {
 
 impl World {
     pub(super) async fn start() -> Self {
-        let mood = Mood { metadata: json!({}), token: Box::new(|number| token(number, 3600)) };
+        let (token, lacks) = (Box::new(|number| token(number, 3600)), Box::new(|_: &str| None));
+        let mood = Mood { metadata: json!({}), token, lacks };
         let mood = Arc::new(Mutex::new(mood));
         let shared = Arc::clone(&mood);
         let asked = Arc::new(Mutex::new(0));
@@ -76,6 +81,11 @@ impl World {
         self.fake.seen.lock().unwrap().iter().filter(|seen| seen.uri.path() == path).count()
     }
 
+    /// How many calls have reached the upstream.
+    pub(super) fn calls(&self) -> usize {
+        self.fake.seen.lock().unwrap().iter().filter(|seen| seen.text.contains("\"tools/call\"")).count()
+    }
+
     /// The last form that a path got.
     pub(super) fn form(&self, path: &str) -> BTreeMap<String, String> {
         let seen = self.fake.seen.lock().unwrap();
@@ -98,7 +108,16 @@ fn play(seen: &Seen, mood: &Mood, asked: &mut usize) -> Response {
                 .get("authorization")
                 .is_some_and(|value| value.to_str().unwrap().starts_with("Bearer access-")) =>
         {
-            stateless(seen, &definitions(&["search"]))
+            let token = seen.headers["authorization"].to_str().unwrap().trim_start_matches("Bearer ");
+            match (mood.lacks)(token).filter(|_| seen.text.contains("tools/call")) {
+                Some(scopes) => {
+                    let mut refused = json(403, json!({}));
+                    let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scopes}\"");
+                    refused.headers_mut().insert("www-authenticate", challenge.parse().unwrap());
+                    refused
+                }
+                None => stateless(seen, &definitions(&["search"])),
+            }
         }
         "/mcp" => {
             let mut refused = json(401, json!({}));
@@ -176,6 +195,49 @@ pub(super) async fn call(gateway: &Gateway, id: &str) -> Value {
     let body =
         json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "search", "arguments": {} } });
     gateway.send(at("POST", &format!("/v1/mcp/{id}"), &body.to_string())).await.json()
+}
+
+/// A call of `search` under the stateless protocol, of a client with these capabilities.
+pub(super) async fn call_stateless(gateway: &Gateway, id: &str, capabilities: Value, answers: Option<Value>) -> Value {
+    let mut params = json!({ "name": "search", "arguments": {}, "_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": capabilities,
+    } });
+    if let Some(answers) = answers {
+        params["inputResponses"] = answers;
+    }
+    let body = json!({ "jsonrpc": "2.0", "id": "a", "method": "tools/call", "params": params });
+    let mut request = at("POST", &format!("/v1/mcp/{id}"), &body.to_string());
+    for (name, value) in [
+        ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "search"),
+    ] {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    let answer = gateway.send(request).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()
+}
+
+/// The session of a client of 2025-11-25 with these capabilities.
+pub(super) async fn session(gateway: &Gateway, id: &str, capabilities: Value) -> String {
+    let params = json!({ "protocolVersion": "2025-11-25", "capabilities": capabilities,
+        "clientInfo": { "name": "c", "version": "1" } });
+    let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
+    let answer = gateway.send(at("POST", &format!("/v1/mcp/{id}"), &body.to_string())).await;
+    answer.headers["mcp-session-id"].to_str().unwrap().to_owned()
+}
+
+/// A call of `search` within it.
+pub(super) async fn call_within(gateway: &Gateway, id: &str, session: &str) -> Value {
+    let body =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "search", "arguments": {} } });
+    let mut request = at("POST", &format!("/v1/mcp/{id}"), &body.to_string());
+    request.headers_mut().insert("mcp-session-id", session.parse().unwrap());
+    request.headers_mut().insert("mcp-protocol-version", "2025-11-25".parse().unwrap());
+    gateway.send(request).await.json()
 }
 
 /// Waits until the tools are listed.

@@ -56,7 +56,7 @@ enum Status {
     NoAccess,
     /// Its credential is missing or refused; of a user's own: it ends without another one.
     Misconfigured,
-    /// The caller has to authorise the gateway first.
+    /// The caller has to authorise the gateway first, or for more.
     NeedsAuth,
     /// It does not answer as it should.
     Unreachable,
@@ -181,7 +181,7 @@ fn status(entry: &Entry, concerned: bool) -> Status {
 /// How a connector is for a user with or without a token of their own.
 fn own_status(standing: Result<Standing, ConsentError>, shared: Status) -> Status {
     match standing {
-        Ok(Standing::NeedsAuth) => Status::NeedsAuth,
+        Ok(Standing::NeedsAuth | Standing::NeedsScope) => Status::NeedsAuth,
         Ok(Standing::WithoutRenewal) => Status::Misconfigured,
         Ok(Standing::Authorised) => shared,
         Err(error) => {
