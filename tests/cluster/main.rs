@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod platform;
 mod story;
 
 use aperium_tests::cluster::{Cluster, Options};
@@ -117,7 +118,7 @@ async fn a_deleted_connector_takes_its_children_and_nothing_else_and_a_restarted
 #[tokio::test(flavor = "multi_thread")]
 async fn helm_installs_the_same() {
     let cluster = Cluster::start(&Options::full().with_our_images());
-    install::with_helm(&cluster);
+    install::with_helm(&cluster, &[]);
     let database = Database::start(&cluster);
     story::connector::apply_the_example(&cluster, &database);
     story::connector::becomes_ready(&cluster, "postgres", 15 - 4);

@@ -1,5 +1,7 @@
 //! The words that the tests of the whole system are written in.
 
+pub(crate) mod api;
+pub(crate) mod broker;
 pub(crate) mod connector;
 pub(crate) mod database;
 pub(crate) mod gateway;

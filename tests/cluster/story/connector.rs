@@ -63,6 +63,15 @@ pub(crate) fn apply_for_repairs(cluster: &Cluster, name: &str) {
     }
 }
 
+/// A Connector whose tenants have credentials of their own in the platform's database.
+pub(crate) fn apply_for_tenants(cluster: &Cluster, name: &str) {
+    let connector = json!({
+        "apiVersion": "aperium.dev/v1alpha1", "kind": "Connector", "metadata": {"name": name},
+        "spec": {"protocol": "mcp", "service": {"module": "postgres", "port": 8088}},
+    });
+    cluster.apply_in(SYSTEM, &connector.to_string());
+}
+
 /// Puts one key into a Secret.
 pub(crate) fn set_key(cluster: &Cluster, secret: &str, key: &str, value: &str) {
     patch(cluster, secret, &json!({"stringData": {key: value}}));

@@ -8,6 +8,9 @@ use aperium_tests::postgres::Postgres;
 /// The password of the role that agents use.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
+/// The role that agents use.
+const ROLE: &str = "aperium_reader";
+
 /// The database `analytics` with a table `customers`, and the role `aperium_reader` that may read it.
 pub(crate) struct Database {
     server: Postgres,
@@ -23,7 +26,7 @@ impl Database {
         server.stop();
         server.start_again();
         server.create_database("analytics");
-        server.create_role("aperium_reader", PASSWORD);
+        server.create_role(ROLE, PASSWORD);
         server.sql("analytics", "create table customers (id int primary key, name text not null)");
         server.sql("analytics", "insert into customers values (1, 'Ada'), (2, 'Grace')");
         server.sql("analytics", "grant select on customers to aperium_reader");
@@ -34,8 +37,26 @@ impl Database {
     pub(crate) fn fields(&self, password: &str) -> serde_json::Value {
         serde_json::json!({
             "host": self.server.host(), "port": self.server.port().to_string(), "database": "analytics",
-            "username": "aperium_reader", "password": password, "ssl_mode": "verify-full", "ca_certificate": self.authority,
+            "username": ROLE, "password": password, "ssl_mode": "verify-full", "ca_certificate": self.authority,
         })
+    }
+
+    /// The role gets another password; who is connected is cut off.
+    pub(crate) fn rotate(&self, password: &str) {
+        self.server.set_password(ROLE, password);
+        self.server.disconnect(ROLE);
+    }
+
+    /// A database for the platform itself on the same server, of a role of its own: its `DATABASE_URL`.
+    pub(crate) fn for_the_platform(&self) -> String {
+        self.server.create_role("aperium", "of-the-platform");
+        self.server.sql("postgres", "create database aperium owner aperium");
+        format!("postgres://aperium:of-the-platform@{}/aperium?sslmode=require", self.server.address())
+    }
+
+    /// All that the platform has stored.
+    pub(crate) fn dump_of_the_platform(&self) -> String {
+        self.server.dump("aperium")
     }
 
     pub(crate) fn stop(&mut self) {

@@ -86,18 +86,15 @@ impl<'a> Gateway<'a> {
     }
 }
 
+/// The address of its pod.
+pub(crate) fn address(cluster: &Cluster) -> String {
+    let path = "jsonpath={.items[0].status.podIP}";
+    cluster.kubectl(&["-n", SYSTEM, "get", "pods", "-l", "app.kubernetes.io/name=aperium-gateway", "-o", path])
+}
+
 /// The gateway's probes, asked at its pod.
 async fn readyz(cluster: &Cluster) -> http::Reply {
-    let ip = cluster.kubectl(&[
-        "-n",
-        SYSTEM,
-        "get",
-        "pods",
-        "-l",
-        "app.kubernetes.io/name=aperium-gateway",
-        "-o",
-        "jsonpath={.items[0].status.podIP}",
-    ]);
+    let ip = address(cluster);
     http::get(&format!("http://{ip}:9090/readyz"), &[]).await.expect("the gateway's probes answer")
 }
 

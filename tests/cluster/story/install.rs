@@ -19,11 +19,14 @@ pub(crate) fn from_manifests(cluster: &Cluster) {
     is_rolled_out(cluster);
 }
 
-/// `helm install` of both charts.
-pub(crate) fn with_helm(cluster: &Cluster) {
+/// `helm install` of both charts, with these values (`key=json`).
+pub(crate) fn with_helm(cluster: &Cluster, values: &[&str]) {
     let chart = |name: &str| binaries::repository().join("charts").join(name).display().to_string();
     cluster.helm(&["install", "aperium-crds", &chart("aperium-crds")]);
-    cluster.helm(&["install", "aperium", &chart("aperium"), "--namespace", SYSTEM, "--create-namespace"]);
+    let aperium = chart("aperium");
+    let mut install = vec!["install", "aperium", &aperium, "--namespace", SYSTEM, "--create-namespace"];
+    install.extend(values.iter().flat_map(|value| ["--set-json", *value]));
+    cluster.helm(&install);
     is_rolled_out(cluster);
 }
 
