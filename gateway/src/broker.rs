@@ -4,6 +4,7 @@
 //! call ──mint──► lease ──► pod ──redeem (its own ServiceAccount token, the lease)──► broker
 //!                                  pod is the lease's audience? first time? ──► fields of tenant and connector ──► pod
 //! probe ──mint──► lease ──► every pod of every service, whether it is ready or not
+//! delegate ──its ServiceAccount token, for whom, for what──► lease, for a call past the gateway
 //! ```
 //! What is refused is logged with the pod, the connector, the tenant and the reason.
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 mod credentials;
+mod delegated;
 mod listener;
 mod local;
 pub(crate) mod mint;
@@ -215,13 +217,14 @@ fn record(pod: &Audience, claims: Option<&Claims>, refused: Option<&BrokerError>
     let connector = claims.map(|claims| claims.connector.as_str());
     let tenant = claims.map(|claims| claims.tenant.as_str());
     let user = claims.map(|claims| claims.user.as_str());
+    let delegate = claims.and_then(|claims| claims.delegate.as_deref());
     let request_id = claims.map(|claims| claims.request.as_str());
     match refused {
-        None => tracing::debug!(request_id, %pod, connector, tenant, user, "lease redeemed"),
+        None => tracing::debug!(request_id, %pod, connector, tenant, user, delegate, "lease redeemed"),
         Some(error) => {
             let audience = claims.map(|claims| claims.audience.as_str());
             let reason = error.reason();
-            tracing::warn!(request_id, %pod, audience, connector, tenant, user, reason, "lease refused");
+            tracing::warn!(request_id, %pod, audience, connector, tenant, user, delegate, reason, "lease refused");
         }
     }
 }

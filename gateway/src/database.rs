@@ -88,6 +88,14 @@ pub(crate) fn failure(error: &StoreError) -> Failure {
     }
 }
 
+/// What a caller is told where there is no database.
+pub(crate) fn missing() -> Failure {
+    Failure::Unavailable {
+        outside: "there is no database: give the gateway a DATABASE_URL",
+        inside: "no database".to_owned(),
+    }
+}
+
 /// The current key of the ring, and since when.
 #[derive(Debug, Default)]
 struct RingWatch {

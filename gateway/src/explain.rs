@@ -15,6 +15,8 @@ use utoipa::ToSchema;
 pub(crate) struct Question<'a> {
     /// Everything that a Grant could name the person by.
     pub(crate) subjects: &'a [Subject],
+    /// The same of the delegate that acts for the person, where there is one: both must be granted it.
+    pub(crate) delegate: Option<&'a [Subject]>,
     /// The connector's id.
     pub(crate) connector: &'a str,
     /// The kind of thing.
@@ -33,6 +35,8 @@ pub enum Reason {
     NoRole,
     /// Grants name the person, and none opens this.
     NotGranted,
+    /// Grants open it for the person, and none for the delegate that acts for them.
+    NotGrantedToDelegate,
     /// No connector has this id.
     UnknownConnector,
     /// The connector's configuration is not accepted, so it is not served.
@@ -141,7 +145,8 @@ impl Asked {
 /// What is wrong with the question, for people.
 pub fn of_resources(resources: &Resources, asked: &Asked) -> Result<Explanation, String> {
     let (category, subjects) = (asked.category()?, asked.subjects()?);
-    let question = Question { subjects: &subjects, connector: &asked.connector, category, name: &asked.name };
+    let (connector, name) = (&asked.connector, &asked.name);
+    let question = Question { subjects: &subjects, delegate: None, connector, category, name };
     let catalog = Catalog::build(resources, Arc::default(), NAMESPACE);
     let mine = CallerGrants::of_subjects(&subjects, &*catalog.grants);
     let wanted = ConnectorId::any(&asked.connector).map(|id| id.key()).unwrap_or_default();
@@ -171,7 +176,9 @@ const NAMESPACE: &str = "aperium-system";
 pub(crate) fn explain(snapshot: &Snapshot, question: &Question<'_>, admin: bool) -> Explanation {
     let rules = &*snapshot.catalog.grants;
     let mine = CallerGrants::of_subjects(question.subjects, rules);
-    let nobody = mine.rules().next().is_none();
+    let delegates = question.delegate.map(|subjects| CallerGrants::of_subjects(subjects, rules));
+    let nobody =
+        mine.rules().next().is_none() || delegates.as_ref().is_some_and(|grants| grants.rules().next().is_none());
     let found = ConnectorId::any(question.connector)
         .ok()
         .and_then(|id| snapshot.position(&id))
@@ -185,12 +192,15 @@ pub(crate) fn explain(snapshot: &Snapshot, question: &Question<'_>, admin: bool)
     let grants: Vec<By> = mine.opening(connector, question.category, name).map(By::of).collect();
     let everyone =
         admin.then(|| CallerGrants::all(rules).opening(connector, question.category, name).map(By::of).collect());
+    let only_theirs =
+        delegates.is_some_and(|delegates| delegates.opening(connector, question.category, name).next().is_none());
     let reason = match (offered(entry, question.category, name), grants.is_empty()) {
         _ if nobody => Reason::NoRole,
         (Offered::Hidden, _) if admin => Reason::Hidden,
         (Offered::Quarantined, _) if admin => Reason::Quarantined,
         (Offered::Hidden | Offered::Quarantined | Offered::No, _) => Reason::UnknownName,
         (_, true) => Reason::NotGranted,
+        _ if only_theirs => Reason::NotGrantedToDelegate,
         (Offered::Yes, false) => Reason::Granted,
         (Offered::Unasked, false) => Reason::Unavailable,
     };
@@ -249,6 +259,7 @@ fn answer(question: &Question<'_>, connector: &str, name: &str, reason: Reason, 
         Reason::Granted => format!("{what} is granted"),
         Reason::NoRole => "no Grant names this caller: every request is refused".to_owned(),
         Reason::NotGranted => format!("no Grant of this caller opens {what}"),
+        Reason::NotGrantedToDelegate => format!("no Grant of the delegate opens {what}"),
         Reason::UnknownConnector => format!("there is no connector \"{connector}\""),
         Reason::NotServed => format!("connector \"{connector}\" is configured and not served: see its status"),
         Reason::UnknownName => format!("connector {connector} offers no such thing: {what}"),

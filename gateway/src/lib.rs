@@ -41,6 +41,7 @@ mod snapshot;
 mod spans;
 mod state;
 mod status;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod trail;

@@ -13,6 +13,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+mod credentials;
+
+use credentials::Credentials;
+
 /// A request by what it wanted and what became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Request {
@@ -107,6 +111,8 @@ pub(crate) struct Metrics {
     tools: Family<ByConnector, Gauge>,
     reloads_failed: Counter,
     subscriptions: Gauge,
+    /// Stored credentials of tenants.
+    pub(crate) credentials: Credentials,
 }
 
 /// The metrics of one connector, looked up once.
@@ -213,6 +219,7 @@ impl Metrics {
             reloads_failed.clone(),
         );
         registry.register("subscriptions", "Streams of changes that clients listen to", subscriptions.clone());
+        let credentials = Credentials::register(registry);
         Self {
             registry: all,
             requests,
@@ -229,6 +236,7 @@ impl Metrics {
             tools,
             reloads_failed,
             subscriptions,
+            credentials,
         }
     }
 
@@ -289,6 +297,7 @@ impl Metrics {
         self.proxy_duration.remove(&label);
         self.discovery_ok.remove(&label);
         self.tools.remove(&label);
+        self.credentials.forget(id);
         for reason in self.reasons.lock().unwrap_or_else(PoisonError::into_inner).iter().copied() {
             self.failures.remove(&Failed { connector: id.to_owned(), reason });
         }

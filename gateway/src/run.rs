@@ -20,6 +20,7 @@ use crate::settings;
 use crate::snapshot::Snapshot;
 use crate::spans::{Spans, SpansError};
 use crate::state::State;
+use crate::tally;
 use crate::writer::{ClusterWriter, Writer};
 use aperium_crds::Settings;
 use aperium_platform::serve::{ServerLimits, ServerTls, serve, serve_tls};
@@ -116,6 +117,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     tasks.spawn(Arc::clone(&state.sessions).run(shutdown.clone()));
     if let Some(database) = &state.database {
         tasks.spawn(Arc::clone(database).run(shutdown.clone()));
+        tasks.spawn(tally::run(Arc::clone(&state), shutdown.clone()));
     }
     let read_tokens = tokens.clone();
     if !matches!(config.settings, SettingsSource::Fixed(_)) || config.tokens_dir.is_some() {
@@ -187,7 +189,7 @@ async fn serve_all(
         servers.spawn(serve(listener, app::in_cluster(state), limits.clone(), shutdown.clone()));
     }
     if let Some((listener, tls)) = broker {
-        let app = crate::broker::router(&state.broker);
+        let app = crate::broker::router(state);
         servers.spawn(serve_tls(listener, tls, app, limits.clone(), shutdown.clone()));
     }
     if let Some(listener) = listeners.admin {

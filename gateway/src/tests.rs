@@ -19,6 +19,7 @@ mod harness;
 mod headers;
 mod hostile;
 mod identity;
+mod leases;
 mod legacy_sse;
 mod lossless;
 mod many;

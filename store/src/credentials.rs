@@ -49,6 +49,17 @@ pub struct About {
     pub used_ms: Option<i64>,
     /// When it was revoked.
     pub revoked_ms: Option<i64>,
+    /// What the last probe of this version said.
+    pub checked: Option<Checked>,
+}
+
+/// The outcome of a probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// When it was.
+    pub at_ms: i64,
+    /// Why the credential does not work; nothing where it does.
+    pub reason: Option<String>,
 }
 
 /// What a credential is good for.
@@ -72,6 +83,21 @@ impl About {
             (None, _) => State::Active,
         }
     }
+}
+
+/// How the credentials of all tenants for one connector are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// The last probe succeeded.
+    pub works: i64,
+    /// The last probe failed.
+    pub fails: i64,
+    /// Nothing has probed this version yet.
+    pub unchecked: i64,
+    /// Their time is over.
+    pub expired: i64,
+    /// An admin took them back.
+    pub revoked: i64,
 }
 
 /// A credential in clear, for the broker.
@@ -107,10 +133,10 @@ impl From<SealError> for PutError {
     }
 }
 
-const HEAD: &str = "SELECT connector, version, saved_ms, saved_by, expires_ms, used_ms, revoked_ms \
-    FROM credential_sets WHERE tenant = $1 AND connector = $2";
-const ALL: &str = "SELECT connector, version, saved_ms, saved_by, expires_ms, used_ms, revoked_ms \
-    FROM credential_sets WHERE tenant = $1 ORDER BY connector";
+const HEAD: &str = "SELECT connector, version, saved_ms, saved_by, expires_ms, used_ms, revoked_ms, \
+    checked_ms, checked_version, check_reason FROM credential_sets WHERE tenant = $1 AND connector = $2";
+const ALL: &str = "SELECT connector, version, saved_ms, saved_by, expires_ms, used_ms, revoked_ms, \
+    checked_ms, checked_version, check_reason FROM credential_sets WHERE tenant = $1 ORDER BY connector";
 const NAMES: &str = "SELECT connector, field FROM credential_fields WHERE tenant = $1 ORDER BY connector, field";
 const VALUES: &str =
     "SELECT field, version, sealed FROM credential_fields WHERE tenant = $1 AND connector = $2 ORDER BY field";
@@ -125,6 +151,19 @@ const CLEAR: &str = "DELETE FROM credential_fields WHERE tenant = $1 AND connect
 const FIELD: &str =
     "INSERT INTO credential_fields (tenant, connector, field, version, sealed) VALUES ($1, $2, $3, $4, $5)";
 const USED: &str = "UPDATE credential_sets SET used_ms = $3 WHERE tenant = $1 AND connector = $2 AND version = $4";
+// A probe that took longer than the next save says nothing of the new version.
+const CHECKED: &str = "UPDATE credential_sets SET checked_ms = $3, checked_version = $4, check_reason = $5 \
+    WHERE tenant = $1 AND connector = $2 AND version = $4";
+const STANDINGS: &str = "SELECT tenant, connector, version, saved_ms, saved_by, expires_ms, used_ms, revoked_ms, \
+    checked_ms, checked_version, check_reason FROM credential_sets /* every tenant */ \
+    WHERE connector = $1 ORDER BY tenant LIMIT 10000";
+const COUNTS: &str = "SELECT connector, COUNT(*) AS held, COUNT(revoked_ms) AS revoked, \
+    COUNT(CASE WHEN revoked_ms IS NULL AND expires_ms <= $1 THEN 1 END) AS expired, \
+    COUNT(CASE WHEN revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $1) \
+        AND checked_version = version AND check_reason IS NULL THEN 1 END) AS works, \
+    COUNT(CASE WHEN revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $1) \
+        AND checked_version = version AND check_reason IS NOT NULL THEN 1 END) AS fails \
+    FROM credential_sets /* every tenant */ GROUP BY connector ORDER BY connector LIMIT 10000";
 const REVOKE: &str = "UPDATE credential_sets SET version = version + 1, revoked_ms = $3 \
     WHERE tenant = $1 AND connector = $2 AND revoked_ms IS NULL";
 
@@ -141,6 +180,36 @@ impl EveryTenant {
             Ok::<_, StoreError>((tenant, row.int("version")?))
         };
         rows.iter().map(holder).collect()
+    }
+
+    /// How many credentials are in which state, by the connector's id in lower case.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn credential_counts(&self) -> Result<BTreeMap<String, Counts>, StoreError> {
+        let mut tx = self.read().await?;
+        let rows = tx.query(COUNTS).bind(now_ms()).all().await?;
+        let counts = |row: &Row| {
+            let (works, fails) = (row.int("works")?, row.int("fails")?);
+            let (expired, revoked) = (row.int("expired")?, row.int("revoked")?);
+            let unchecked = row.int("held")? - works - fails - expired - revoked;
+            Ok::<_, StoreError>((row.text("connector")?, Counts { works, fails, unchecked, expired, revoked }))
+        };
+        rows.iter().map(counts).collect()
+    }
+
+    /// What is known of every tenant's credential for a connector, without names of fields; at most 10,000 of them.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn credential_standings(&self, connector: &ConnectorId) -> Result<Vec<(TenantId, About)>, StoreError> {
+        let mut tx = self.read().await?;
+        let rows = tx.query(STANDINGS).bind(connector.key()).all().await?;
+        let standing = |row: &Row| {
+            let tenant = TenantId::parse(&row.text("tenant")?).map_err(|_| StoreError::Row)?;
+            Ok::<_, StoreError>((tenant, about(row)?))
+        };
+        rows.iter().map(standing).collect()
     }
 }
 
@@ -230,6 +299,22 @@ impl TenantStore {
         Ok(revoked > 0)
     }
 
+    /// Writes down what a probe of this version has said: nothing wrong, or the reason.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn checked_credential(
+        &self,
+        connector: &ConnectorId,
+        version: i64,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let reason = reason.map(|reason| reason.chars().take(MAX_NAME).collect::<String>());
+        let mut tx = self.write().await?;
+        tx.query(CHECKED).bind(connector.key()).bind(now_ms()).bind(version).bind(reason).execute().await?;
+        tx.commit().await
+    }
+
     /// The call does not wait for it and does not fail with it.
     async fn mark_used(&self, connector: &str, version: i64, now: i64) {
         let marked = async {
@@ -263,15 +348,19 @@ const fn place<'a>(connector: &'a str, field: &'a str, version: i64) -> Place<'a
 }
 
 fn about(row: &Row) -> Result<About, StoreError> {
+    let version = row.int("version")?;
+    let of_this = row.maybe_int("checked_version")? == Some(version);
+    let reason = row.maybe_text("check_reason")?;
     Ok(About {
         connector: row.text("connector")?,
-        version: row.int("version")?,
+        version,
         fields: Vec::new(),
         saved_ms: row.int("saved_ms")?,
         saved_by: row.text("saved_by")?,
         expires_ms: row.maybe_int("expires_ms")?,
         used_ms: row.maybe_int("used_ms")?,
         revoked_ms: row.maybe_int("revoked_ms")?,
+        checked: row.maybe_int("checked_ms")?.filter(|_| of_this).map(|at_ms| Checked { at_ms, reason }),
     })
 }
 

@@ -53,6 +53,12 @@ pub const STEPS: &[Step] = &[
         sql: include_str!("migrations/0005_audit.sql"),
         tenant_tables: &[of_tenants("audit_entries"), of_tenants("audit_cuts")],
     },
+    Step {
+        version: 6,
+        name: "credential checks",
+        sql: include_str!("migrations/0006_credential_checks.sql"),
+        tenant_tables: &[],
+    },
 ];
 
 /// What may be lost in a crash: PostgreSQL does not log it.

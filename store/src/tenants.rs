@@ -17,6 +17,16 @@ const REWRAP: &str =
     "UPDATE tenants /* every tenant */ SET ring_key = $1, data_key = $2 WHERE id = $3 AND data_key = $4";
 
 impl TenantStore {
+    /// When the tenant was first saved anything for, in milliseconds since 1970; nothing of whom nobody has saved
+    /// anything.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn since(&self) -> Result<Option<i64>, StoreError> {
+        let row = self.read().await?.query("SELECT created_ms FROM tenants WHERE id = $1").optional().await?;
+        row.map(|row| row.int("created_ms")).transpose()
+    }
+
     /// Deletes the tenant: the data key is shredded and every row that is theirs goes with it. Says whether there was
     /// one. A replica keeps nothing of it, so the next read finds nothing.
     ///
@@ -150,7 +160,9 @@ mod tests {
         saved(&store, "acme").await;
         saved(&store, "globex").await;
         let acme = store.tenant(&tenant("acme"));
+        assert!(acme.since().await.unwrap().is_some());
         assert_eq!((acme.delete().await, acme.delete().await), (Ok(true), Ok(false)));
+        assert_eq!(acme.since().await, Ok(None));
         assert!(acme.load_credential(&odoo()).await.unwrap().is_none());
         assert!(acme.credentials().await.unwrap().is_empty());
         assert!(acme.read().await.unwrap().vault().await.unwrap().is_none());

@@ -1,6 +1,7 @@
 //! The credentials of tenants as the broker reads them. The platform database is one reader; a table in memory another.
 
 use aperium_core::id::{ConnectorId, TenantId};
+use aperium_platform::probes::Check;
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -42,6 +43,9 @@ pub trait CredentialReader: fmt::Debug + Send + Sync {
 
     /// Whose credentials there are for a connector, with their versions, sorted by tenant.
     fn holders<'a>(&'a self, connector: &'a ConnectorId) -> Answer<'a, Vec<(TenantId, u64)>>;
+
+    /// A probe of this version has said this: kept for those who ask, where there is a place for it.
+    fn checked<'a>(&'a self, whose: (&'a TenantId, &'a ConnectorId), version: u64, check: &'a Check) -> Answer<'a, ()>;
 }
 
 /// There are none.
@@ -59,6 +63,10 @@ impl CredentialReader for NoCredentials {
 
     fn holders<'a>(&'a self, _: &'a ConnectorId) -> Answer<'a, Vec<(TenantId, u64)>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn checked<'a>(&'a self, _: (&'a TenantId, &'a ConnectorId), _: u64, _: &'a Check) -> Answer<'a, ()> {
+        Box::pin(async { Ok(()) })
     }
 }
 
@@ -95,5 +103,9 @@ impl CredentialReader for MemoryCredentials {
             let of = all.iter().filter(|((id, _), _)| *id == connector.key());
             Ok(of.map(|((_, tenant), loaded)| (tenant.clone(), loaded.version)).collect())
         })
+    }
+
+    fn checked<'a>(&'a self, _: (&'a TenantId, &'a ConnectorId), _: u64, _: &'a Check) -> Answer<'a, ()> {
+        Box::pin(async { Ok(()) })
     }
 }

@@ -1,6 +1,8 @@
-//! The broker's listener (9443): TLS, a pod's ServiceAccount token, one answer. Nothing of the other listeners is here.
+//! The broker's listener (9443): TLS, a ServiceAccount token of a pod or of a delegate, one answer. Nothing of the other
+//! listeners is here.
 
-use super::{Broker, BrokerError, Loaded};
+use super::{Broker, BrokerError, Loaded, delegated};
+use crate::state::State as Gateway;
 use aperium_platform::lease::{Audience, LEASE_HEADER, LeaseError};
 use aperium_platform::{bearer, request_id};
 use axum::extract::State;
@@ -14,12 +16,13 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What pods reach.
-pub(crate) fn router(broker: &Arc<Broker>) -> Router {
+/// What pods and delegates reach.
+pub(crate) fn router(gateway: &Arc<Gateway>) -> Router {
     Router::new()
         .route("/broker/v1/redeem", post(redeem))
         .route("/broker/v1/own", post(own))
-        .with_state(Arc::clone(broker))
+        .with_state(Arc::clone(&gateway.broker))
+        .merge(delegated::routes(gateway))
         .layer(from_fn(request_id::request_id))
 }
 

@@ -42,6 +42,19 @@ impl Versions {
     }
 }
 
+/// For whom a lease is.
+#[derive(Debug)]
+pub(super) struct Who {
+    /// Whose credential may be used.
+    pub(super) tenant: TenantId,
+    /// Who calls.
+    pub(super) user: String,
+    /// The delegate that acts for them, where there is one.
+    pub(super) delegate: Option<String>,
+    /// The request that caused the call.
+    pub(super) request: RequestId,
+}
+
 impl Broker {
     /// The header for a call of this tool by this caller; none where the service needs none.
     ///
@@ -63,8 +76,13 @@ impl Broker {
         if !whose.platform {
             return Ok(None);
         }
-        let request = RequestId::accept(Some(request));
-        self.lease(config, tool, tenant, user(caller), request).await.map(Some)
+        let who = Who {
+            tenant,
+            user: name_of(caller),
+            delegate: caller.delegate.as_deref().map(name_of),
+            request: RequestId::accept(Some(request)),
+        };
+        self.lease(config, tool, who).await.map(Some)
     }
 
     /// A lease for one tool of a service and one tenant.
@@ -72,10 +90,9 @@ impl Broker {
         &self,
         config: &ConnectorConfig,
         tool: &str,
-        tenant: TenantId,
-        user: String,
-        request: RequestId,
+        who: Who,
     ) -> Result<(HeaderName, HeaderValue), CredentialError> {
+        let Who { tenant, user, delegate, request } = who;
         let name = ConnectorName::parse(&config.key.name).map_err(|_| CredentialError::Lease("LeaseAudience"))?;
         let version = self.version(&tenant, &config.id).await?;
         let scope = Scope {
@@ -84,6 +101,7 @@ impl Broker {
             tool: tool.to_owned(),
             tenant,
             user,
+            delegate,
             request,
             version,
         };
@@ -107,7 +125,7 @@ impl Broker {
 }
 
 /// The caller's name, of bounded length.
-fn user(caller: &Caller) -> String {
+fn name_of(caller: &Caller) -> String {
     let name = caller.principal.to_string();
     if name.len() <= MAX_USER { name } else { format!("sha256:{}", hex::encode(Sha256::digest(name))) }
 }

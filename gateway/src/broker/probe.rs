@@ -4,6 +4,7 @@
 //! A pod that does not answer is asked again at the next look; one that answers has its turn, whatever it said.
 
 use super::Broker;
+use super::mint::Who;
 use crate::catalog::{Place, ResourceKey};
 use crate::pipeline::upstream::link::Link;
 use crate::snapshot::{Entry, Snapshot};
@@ -199,13 +200,14 @@ async fn slices(client: &kube::Client, namespace: &str, services: &[Arc<Entry>])
 
 /// Sends one probe. Whether the pod has answered it.
 async fn send(broker: &Broker, client: &ClusterClient, due: &Due) -> bool {
-    let Due { entry, tenant, endpoint, pod, .. } = due;
+    let Due { entry, tenant, endpoint, pod, version } = due;
     let connector = &entry.config.id;
     let request_id = RequestId::accept(None);
     let mut request = Request::new(Body::empty());
     *request.method_mut() = Method::POST;
     let mut uri = Uri::from_static("/probe");
-    let lease = broker.lease(&entry.config, PROBE, tenant.clone(), PROBER.to_owned(), request_id.clone()).await;
+    let who = Who { tenant: tenant.clone(), user: PROBER.to_owned(), delegate: None, request: request_id.clone() };
+    let lease = broker.lease(&entry.config, PROBE, who).await;
     let inserted = entry.credential.insert(request.headers_mut(), &mut uri).await;
     let (Ok((name, lease)), Ok(_)) = (lease, inserted) else { return false };
     request.headers_mut().insert(name, lease);
@@ -224,6 +226,8 @@ async fn send(broker: &Broker, client: &ClusterClient, due: &Due) -> bool {
     let body = body::read(Body::new(response.into_body()), MAX_ANSWER, LIMIT).await.unwrap_or_default();
     let Ok(check) = serde_json::from_slice::<Check>(&body) else { return false };
     tracing::debug!(%request_id, %connector, %tenant, pod = pod.1, ok = check.ok, reason = check.reason, "probed");
+    // Why it could not be kept is in the log; the next probe says it again.
+    let _ = broker.credentials.checked((tenant, connector), *version, &check).await;
     true
 }
 

@@ -2,6 +2,7 @@
 
 use super::credentials::{Answer, CredentialReader, CredentialsDown, Loaded};
 use aperium_core::id::{ConnectorId, TenantId};
+use aperium_platform::probes::Check;
 use aperium_store::credentials::State;
 use aperium_store::{Store, StoreError, now_ms};
 
@@ -38,6 +39,16 @@ impl CredentialReader for StoredCredentials {
             Ok(holders.into_iter().map(|(tenant, version)| (tenant, number(version))).collect())
         })
     }
+
+    fn checked<'a>(&'a self, whose: (&'a TenantId, &'a ConnectorId), version: u64, check: &'a Check) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let (tenant, connector) = whose;
+            let version = i64::try_from(version).unwrap_or(i64::MAX);
+            let reason = (!check.ok).then_some(check.reason.as_str());
+            let kept = self.0.tenant(tenant).checked_credential(connector, version, reason).await;
+            kept.map_err(|error| down(&error))
+        })
+    }
 }
 
 fn number(version: i64) -> u64 {
@@ -72,6 +83,15 @@ mod tests {
         assert_eq!(reader.version(&acme, &odoo).await, Ok(Some(1)));
         assert!(reader.load(&globex, &odoo).await.unwrap().is_none());
         assert_eq!(reader.holders(&odoo).await, Ok(vec![(acme.clone(), 1)]));
+        let told = async |version, check: Check| {
+            reader.checked((&acme, &odoo), version, &check).await.unwrap();
+            store.tenant(&acme).credential(&odoo).await.unwrap().unwrap().checked.map(|checked| checked.reason)
+        };
+        assert_eq!(told(9, Check::ok("of another version")).await, None);
+        assert_eq!(told(1, Check::failed("AuthFailed", "no")).await, Some(Some("AuthFailed".to_owned())));
+        assert_eq!(told(1, Check::ok("yes")).await, Some(None));
+        store.tenant(&acme).put_credential(&odoo, &fields, None, "admin").await.unwrap();
+        assert_eq!(told(1, Check::ok("late")).await, None, "nothing is known of the new version");
         store.tenant(&acme).revoke_credential(&odoo).await.unwrap();
         assert!(reader.load(&acme, &odoo).await.unwrap().is_none());
         assert_eq!((reader.version(&acme, &odoo).await, reader.holders(&odoo).await), (Ok(None), Ok(Vec::new())));

@@ -13,8 +13,8 @@ use axum::Router;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -30,6 +30,7 @@ mod explain;
 mod grants;
 mod openapi;
 mod registry;
+mod tenants;
 mod whoami;
 
 /// How long a body may take to arrive.
@@ -53,6 +54,7 @@ fn areas() -> OpenApiRouter<Arc<Gateway>> {
         .merge(openapi::routes())
         .merge(register::routes())
         .merge(registry::routes())
+        .merge(tenants::routes())
         .merge(whoami::routes())
 }
 
@@ -198,17 +200,30 @@ impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for Body<T> {
     type Rejection = ApiFailure;
 
     async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, ApiFailure> {
-        if !body::is_json(request.headers()) {
-            return Err(Failure::Rejected("Content-Type must be application/json".to_owned()).into());
-        }
         let limit = gateway.snapshot.load().catalog.settings.limits.max_request_bytes;
-        let bytes = body::read(request.into_body(), limit, BODY_TIME).await.map_err(|error| match error {
-            BodyError::TooLarge { limit } => Failure::TooLarge(limit),
-            other => Failure::Body(other.status()),
-        })?;
-        json::check_strict(&bytes).map_err(|error| Failure::Rejected(format!("the body: {error}")))?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| Failure::Rejected(unwanted(&error)).into())
+        let (parts, body) = request.into_parts();
+        Ok(strict(&parts.headers, body, limit).await.map(Self)?)
     }
+}
+
+/// The value of a JSON body of at most so many bytes.
+///
+/// # Errors
+/// [`Failure::Rejected`], [`Failure::TooLarge`], [`Failure::Body`]; none quotes a value.
+pub(crate) async fn strict<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: axum::body::Body,
+    limit: usize,
+) -> Result<T, Failure> {
+    if !body::is_json(headers) {
+        return Err(Failure::Rejected("Content-Type must be application/json".to_owned()));
+    }
+    let bytes = body::read(body, limit, BODY_TIME).await.map_err(|error| match error {
+        BodyError::TooLarge { limit } => Failure::TooLarge(limit),
+        other => Failure::Body(other.status()),
+    })?;
+    json::check_strict(&bytes).map_err(|error| Failure::Rejected(format!("the body: {error}")))?;
+    serde_json::from_slice(&bytes).map_err(|error| Failure::Rejected(unwanted(&error)))
 }
 
 /// What is wrong with a body that is JSON. Of a wrong value the parser would quote the value, which may be a secret;

@@ -138,7 +138,8 @@ fn api_server(asked: Arc<AtomicUsize>, audiences: Value) -> kube::Client {
     kube::Client::new(service, "default")
 }
 
-fn jwt(audience: &str, expires_in: i64, signature: &str) -> String {
+/// What looks like a token of a ServiceAccount.
+pub(super) fn jwt(audience: &str, expires_in: i64, signature: &str) -> String {
     let now =
         i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()).unwrap();
     let encode = |value: &Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string());

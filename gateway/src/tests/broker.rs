@@ -44,7 +44,7 @@ async fn redeem(gateway: &Gateway, token: &str, leases: &[&str]) -> Answer {
         request = request.header(LEASE_HEADER, *lease);
     }
     let request = request.body(Body::empty()).unwrap();
-    Answer::read(router(&gateway.state.broker).oneshot(request).await.unwrap()).await
+    Answer::read(router(&gateway.state).oneshot(request).await.unwrap()).await
 }
 
 #[tokio::test]

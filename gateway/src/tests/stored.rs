@@ -12,6 +12,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
+mod tenants;
+
 const PATH: &str = "/api/tenants/acme/connectors/postgres/credentials";
 const PASSWORD: &str = "canary-9c3e-of-acme";
 

@@ -138,6 +138,8 @@ pub struct Scope {
     pub tenant: TenantId,
     /// Who calls.
     pub user: String,
+    /// The delegate that acts for them, where there is one.
+    pub delegate: Option<String>,
     /// The request that caused the call.
     pub request: RequestId,
     /// The version of the tenant's credential; another version is another credential.
@@ -165,6 +167,9 @@ pub struct Claims {
     /// Who calls.
     #[serde(rename = "sub")]
     pub user: String,
+    /// The delegate that acts for them, where there is one.
+    #[serde(rename = "act", default, skip_serializing_if = "Option::is_none")]
+    pub delegate: Option<String>,
     /// The request that caused the call.
     #[serde(rename = "rid")]
     pub request: String,
@@ -188,6 +193,7 @@ impl Claims {
             tool: scope.tool.clone(),
             tenant: scope.tenant.clone(),
             user: scope.user.clone(),
+            delegate: scope.delegate.clone(),
             request: scope.request.as_str().to_owned(),
             version: scope.version,
             issued: now.0,

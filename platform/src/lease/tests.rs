@@ -22,6 +22,7 @@ fn scope() -> Scope {
         tool: "odoo_search_sales_orders".to_owned(),
         tenant: TenantId::parse("acme").unwrap(),
         user: "serviceaccount:backend:agent".to_owned(),
+        delegate: None,
         request: RequestId::accept(Some("r-1")),
         version: 7,
     }

@@ -115,3 +115,28 @@ async fn saves_at_once_each_get_a_version_and_one_of_them_stays_whole() {
     let loaded = of(&store, "acme").load_credential(&id("odoo")).await.unwrap().unwrap();
     assert_eq!((loaded.version, clear(&loaded)[0].1), (16, clear(&loaded)[1].1));
 }
+
+#[tokio::test]
+async fn what_probes_say_is_kept_for_their_version_and_counted_by_state() {
+    let (_folder, store) = store().await;
+    let saved = fields(&[("a", "1")]);
+    for (tenant, expires) in [("works", None), ("fails", None), ("new", None), ("old", Some(1)), ("gone", None)] {
+        of(&store, tenant).put_credential(&id("odoo"), &saved, expires, "root").await.unwrap();
+    }
+    of(&store, "works").put_credential(&id("slack"), &saved, None, "root").await.unwrap();
+    of(&store, "works").checked_credential(&id("odoo"), 1, None).await.unwrap();
+    of(&store, "fails").checked_credential(&id("ODOO"), 1, Some("AuthFailed")).await.unwrap();
+    of(&store, "new").checked_credential(&id("odoo"), 7, None).await.unwrap();
+    of(&store, "gone").revoke_credential(&id("odoo")).await.unwrap();
+    let counts = store.every_tenant().credential_counts().await.unwrap();
+    assert_eq!(counts["odoo"], Counts { works: 1, fails: 1, unchecked: 1, expired: 1, revoked: 1 });
+    assert_eq!(counts["slack"], Counts { unchecked: 1, ..Counts::default() });
+    let known = store.every_tenant().credential_standings(&id("odoo")).await.unwrap();
+    let said: Vec<_> =
+        known.iter().map(|(tenant, about)| (tenant.as_str(), about.checked.clone().map(|c| c.reason))).collect();
+    let failed = Some(Some("AuthFailed".to_owned()));
+    assert_eq!(said, [("fails", failed), ("gone", None), ("new", None), ("old", None), ("works", Some(None))]);
+    // A new version is a new question.
+    of(&store, "fails").put_credential(&id("odoo"), &saved, None, "root").await.unwrap();
+    assert_eq!(of(&store, "fails").credential(&id("odoo")).await.unwrap().unwrap().checked, None);
+}

@@ -233,6 +233,7 @@ impl World {
             tool: "oracle_ask".to_owned(),
             tenant: tenant(tenant_number),
             user: "client:someone".to_owned(),
+            delegate: None,
             request: RequestId::accept(None),
             version: 1,
         };
@@ -337,6 +338,7 @@ async fn a_service_token_alone_yields_nothing_and_a_lease_only_what_it_is_for() 
         tool: claims.tool,
         tenant: tenant(2),
         user: claims.user,
+        delegate: None,
         request: RequestId::accept(None),
         version: 1,
     };

@@ -19,8 +19,10 @@ use std::time::Duration;
 
 mod consent;
 mod shown;
+mod tenants;
 
 use shown::{Connector, Refused};
+use tenants::Known;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -47,10 +49,11 @@ struct Connectors {
     get, path = "/api/connectors", operation_id = "listConnectors", tag = "connectors", summary = "All connectors, and what of each the caller may use",
     responses((status = 200, body = Connectors), (status = "4XX", body = Error), (status = "5XX", body = Error))
 )]
-async fn list(Asker { snapshot, view }: Asker) -> Answer {
+async fn list(Given(gateway): Given<Arc<State>>, Asker { snapshot, view }: Asker) -> Answer {
+    let known = Known::read(&gateway, &view, None).await;
     let mut connectors = Vec::new();
     for position in snapshot.positions() {
-        connectors.extend(Connector::of(&snapshot, &view, position).await);
+        connectors.extend(Connector::of(&snapshot, &view, &known, position).await);
     }
     let refused = view.is_admin().then(|| Refused::all(&snapshot));
     ok(&Connectors { connectors, refused })
@@ -61,9 +64,9 @@ async fn list(Asker { snapshot, view }: Asker) -> Answer {
     params(("id" = String, Path, description = "The connector's id")),
     responses((status = 200, body = Connector), (status = "4XX", body = Error), (status = "5XX", body = Error))
 )]
-async fn one(Named(id): Named, Asker { snapshot, view }: Asker) -> Answer {
+async fn one(Given(gateway): Given<Arc<State>>, Named(id): Named, Asker { snapshot, view }: Asker) -> Answer {
     let position = position(&snapshot, &id)?;
-    show(&snapshot, &view, position).await
+    show(&gateway, &snapshot, &view, position).await
 }
 
 /// What a poll may take beyond its own limit before the answer is given up.
@@ -91,15 +94,16 @@ async fn refresh(Given(gateway): Given<Arc<State>>, Named(id): Named, Asker { sn
     let snapshot = gateway.snapshot.load_full();
     let view = snapshot.view(view.identity()).map_err(|_| Failure::NoRole)?;
     let position = self::position(&snapshot, &id)?;
-    show(&snapshot, &view, position).await
+    show(&gateway, &snapshot, &view, position).await
 }
 
 fn position(snapshot: &Snapshot, id: &str) -> Result<usize, Failure> {
     ConnectorId::any(id).ok().and_then(|id| snapshot.position(&id)).ok_or(Failure::NotFound)
 }
 
-async fn show(snapshot: &Snapshot, view: &View, position: usize) -> Answer {
-    ok(&Connector::of(snapshot, view, position).await.ok_or(ApiFailure(Failure::NotFound))?)
+async fn show(gateway: &State, snapshot: &Snapshot, view: &View, position: usize) -> Answer {
+    let known = Known::read(gateway, view, snapshot.at(position).map(|entry| &entry.config.id)).await;
+    ok(&Connector::of(snapshot, view, &known, position).await.ok_or(ApiFailure(Failure::NotFound))?)
 }
 
 #[utoipa::path(

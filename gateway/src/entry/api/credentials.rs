@@ -51,7 +51,7 @@ struct ShownField {
 
 /// What is stored.
 #[derive(Debug, Serialize, ToSchema)]
-struct ShownCredential {
+pub(super) struct ShownCredential {
     /// Grows with each change.
     version: i64,
     /// `active`, `expired` or `revoked`.
@@ -70,6 +70,12 @@ struct ShownCredential {
     used_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
     revoked_at: Option<Timestamp>,
+    /// Whether the last probe of this version could use it; nothing while none has been made.
+    works: Option<bool>,
+    /// Why it could not, in `PascalCase`.
+    problem: Option<String>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    checked_at: Option<Timestamp>,
 }
 
 /// All fields of the new version; what is left out is not kept from the one before.
@@ -162,10 +168,7 @@ fn place<'a>(gateway: &'a State, snapshot: &Snapshot, path: &(String, String)) -
     if !only {
         return Err(Failure::Conflict(format!("\"{connector}\" serves one tenant, which is another")));
     }
-    let database = gateway.database.as_ref().ok_or_else(|| Failure::Unavailable {
-        outside: "there is no database: give the gateway a DATABASE_URL",
-        inside: "no database".to_owned(),
-    })?;
+    let database = gateway.database.as_ref().ok_or_else(database::missing)?;
     Ok(Place { store: database.store(), tenant, connector, fields: modules::fields(&service.module) })
 }
 
@@ -208,7 +211,7 @@ impl ShownField {
 }
 
 impl ShownCredential {
-    fn of(about: About) -> Self {
+    pub(super) fn of(about: About) -> Self {
         let at = |ms: i64| Timestamp::from_millisecond(ms).ok();
         let state = match about.state(now_ms()) {
             Standing::Active => "active",
@@ -224,6 +227,9 @@ impl ShownCredential {
             expires_at: about.expires_ms.and_then(at),
             used_at: about.used_ms.and_then(at),
             revoked_at: about.revoked_ms.and_then(at),
+            works: about.checked.as_ref().map(|checked| checked.reason.is_none()),
+            checked_at: about.checked.as_ref().and_then(|checked| at(checked.at_ms)),
+            problem: about.checked.and_then(|checked| checked.reason),
         }
     }
 }

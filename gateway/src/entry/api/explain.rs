@@ -5,6 +5,7 @@ use super::{Answer, Asker, Body, Error, ok};
 use crate::error::Failure;
 use crate::explain::{Asked, Explanation, Question, explain};
 use crate::state::State;
+use aperium_core::caller::Caller;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -20,12 +21,20 @@ pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
 )]
 async fn ask(asker: Asker, Body(asked): Body<Asked>) -> Answer {
     let admin = asker.view.is_admin();
+    let caller = &asker.view.identity().caller;
+    let delegate = caller.delegate.as_deref().map(Caller::subjects);
     let subjects = match asked.subjects.as_slice() {
-        [] => asker.view.identity().caller.subjects(),
+        [] => caller.subjects(),
         _ if !admin => return Err(Failure::NotAdmin.into()),
         _ => asked.subjects().map_err(Failure::Rejected)?,
     };
     let category = asked.category().map_err(Failure::Rejected)?;
-    let question = Question { subjects: &subjects, connector: &asked.connector, category, name: &asked.name };
+    let question = Question {
+        subjects: &subjects,
+        delegate: delegate.as_deref(),
+        connector: &asked.connector,
+        category,
+        name: &asked.name,
+    };
     ok(&explain(&asker.snapshot, &question, admin))
 }

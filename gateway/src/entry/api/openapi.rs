@@ -23,6 +23,7 @@ use utoipa_axum::routes;
         (name = "callers", description = "Who calls"),
         (name = "connectors", description = "What there is, and how it is"),
         (name = "credentials", description = "What a tenant's connectors authenticate with"),
+        (name = "tenants", description = "Of whom anything is stored"),
         (name = "grants", description = "Who may use what"),
         (name = "configuration", description = "All of it as one document"),
         (name = "registration", description = "Servers that register themselves"),

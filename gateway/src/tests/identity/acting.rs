@@ -66,6 +66,25 @@ async fn a_person_is_never_admin_and_both_are_named() {
 }
 
 #[tokio::test]
+async fn a_person_asks_why_and_hears_of_what_both_may() {
+    let fake = Fake::stateless(&["search", "write"]).await;
+    let gateway = gateway(&fake).await;
+    for (connector, name, reason) in [
+        ("odoo", "search", "granted"),
+        ("odoo", "write", "not_granted"),
+        ("crm", "search", "not_granted"),
+        ("crm", "write", "not_granted_to_delegate"),
+    ] {
+        let asked = json!({ "connector": connector, "category": "tools", "name": name }).to_string();
+        let said = gateway.send_inside(acting(TOKEN, "/api/explain", &asked, &ALICE)).await.json();
+        assert_eq!((&said["reason"], &said["allowed"]), (&json!(reason), &json!(reason == "granted")), "{said}");
+    }
+    let asked = json!({ "connector": "crm", "category": "tools", "name": "search" }).to_string();
+    let own = gateway.send_inside(acting(TOKEN, "/api/explain", &asked, &[])).await.json();
+    assert_eq!(own["reason"], "granted", "for itself");
+}
+
+#[tokio::test]
 async fn the_headers_are_400_from_everybody_else_and_everywhere_else() {
     let fake = Fake::stateless(&["search"]).await;
     let gateway = gateway(&fake).await;

@@ -1,7 +1,8 @@
 //! A connector as a caller may see it: no address and no secret for anyone but admins, and a secret for nobody.
 
+use super::tenants::{Known, Standing, Tenants};
 use crate::catalog::Place;
-use crate::consent::{ConsentError, Standing};
+use crate::consent::{self, ConsentError};
 use crate::registry;
 use crate::snapshot::{Entry, Health, Kind, Snapshot, View};
 use aperium_core::capability::Category;
@@ -43,6 +44,9 @@ pub(super) struct Connector {
     capabilities: Capabilities,
     /// When it was last asked; nothing for HTTP connectors, which are not.
     last_probe: Option<String>,
+    /// How the credential of the caller's tenant is; nothing where tenants have none of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<Standing>,
     /// What only admins see.
     #[serde(skip_serializing_if = "Option::is_none")]
     admin: Option<ForAdmins>,
@@ -118,6 +122,9 @@ struct ForAdmins {
     cause: Option<String>,
     /// What was offered with texts that carry hidden characters, with the hash that accepts them.
     quarantined: Vec<Quarantined>,
+    /// How the stored credentials of tenants are; nothing where they have none of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenants: Option<Tenants>,
 }
 
 /// One thing in quarantine.
@@ -133,7 +140,7 @@ struct Quarantined {
 
 impl Connector {
     /// The connector at a position of the Snapshot, for the caller of the view.
-    pub(super) async fn of(snapshot: &Snapshot, view: &View, position: usize) -> Option<Self> {
+    pub(super) async fn of(snapshot: &Snapshot, view: &View, known: &Known, position: usize) -> Option<Self> {
         let entry = snapshot.at(position)?;
         let config = &entry.config;
         let mut status = status(entry, view.concerns(position, entry));
@@ -155,7 +162,8 @@ impl Connector {
             error: error(entry, status),
             capabilities: capabilities(entry, view),
             last_probe: entry.pulse.last().map(|at| format!("{at:.0}")),
-            admin: view.is_admin().then(|| ForAdmins::of(snapshot, entry)),
+            credential: known.own(config).filter(|_| status != Status::NoAccess),
+            admin: view.is_admin().then(|| ForAdmins::of(snapshot, entry, known)),
         })
     }
 }
@@ -179,11 +187,11 @@ fn status(entry: &Entry, concerned: bool) -> Status {
 }
 
 /// How a connector is for a user with or without a token of their own.
-fn own_status(standing: Result<Standing, ConsentError>, shared: Status) -> Status {
+fn own_status(standing: Result<consent::Standing, ConsentError>, shared: Status) -> Status {
     match standing {
-        Ok(Standing::NeedsAuth | Standing::NeedsScope) => Status::NeedsAuth,
-        Ok(Standing::WithoutRenewal) => Status::Misconfigured,
-        Ok(Standing::Authorised) => shared,
+        Ok(consent::Standing::NeedsAuth | consent::Standing::NeedsScope) => Status::NeedsAuth,
+        Ok(consent::Standing::WithoutRenewal) => Status::Misconfigured,
+        Ok(consent::Standing::Authorised) => shared,
         Err(error) => {
             tracing::warn!(reason = error.reason(), %error, "the tokens of users cannot be read");
             Status::Misconfigured
@@ -235,7 +243,7 @@ fn description(definition: &str) -> Option<String> {
 }
 
 impl ForAdmins {
-    fn of(snapshot: &Snapshot, entry: &Entry) -> Self {
+    fn of(snapshot: &Snapshot, entry: &Entry, known: &Known) -> Self {
         let config = &entry.config;
         let resource = snapshot.catalog.connector(&config.key);
         let quarantined = entry.offers.quarantined();
@@ -259,6 +267,7 @@ impl ForAdmins {
                     hash: hash.to_owned(),
                 })
                 .collect(),
+            tenants: known.all(config),
         }
     }
 }
