@@ -53,8 +53,8 @@ fi
 printf '| 4000 sessions, then 10 minutes of load | %s | %s | %s |\n' "$outcome" "$((SECONDS - began))" \
   "$(sed -n 's/^| memory: \(.*\) | .* | \(.*\) | .* |$/\1: \2/p' "$log" | paste -sd ';' | sed 's/;/; /g')" >>"$lines"
 rm -f "$log"
-measure "a million calls of 8 tenants and 16 connectors by 64 clients, each sees its own credential" 1 \
-  cargo test --locked --workspace --bins -- no_call_ever_sees --nocapture
+measure "a million calls of 8 tenants and 16 connectors by 64 clients, services killed, both rings changed twice: each sees its own credential" 1 \
+  cargo test --locked --workspace --bins -- t2_no_call_ever_sees --nocapture
 
 {
   echo "# Soak, $(date -u +%F)"

@@ -1,6 +1,5 @@
 //! The broker of this process, as its services see it: no ServiceAccount token, but an identity that nobody else holds.
 
-use anyhow::Context;
 use aperium_core::id::{ConnectorId, ConnectorName};
 use aperium_gateway::BrokerConfig;
 use aperium_gateway::broker::{BrokerError, Loaded, LocalPod};
@@ -9,16 +8,10 @@ use aperium_platform::lease::{Audience, LeaseVerifier};
 use std::sync::Arc;
 
 /// How a service of this process gets credentials from the platform.
-pub(crate) fn platform(
-    broker: &BrokerConfig,
-    namespace: &str,
-    connector: &ConnectorName,
-    id: ConnectorId,
-) -> anyhow::Result<Platform> {
+pub(crate) fn platform(broker: &BrokerConfig, namespace: &str, connector: &ConnectorName, id: ConnectorId) -> Platform {
     let audience = Audience::of(namespace, connector);
-    let keys = broker.signer.public().context("the keys of leases cannot be used")?;
-    let leases = LeaseVerifier::fixed(keys, audience.clone(), id);
-    Ok(Platform { leases, broker: Arc::new(Local(broker.local.pod(audience))) })
+    let leases = LeaseVerifier::beside(broker.signer.clone(), audience.clone(), id);
+    Platform { leases, broker: Arc::new(Local(broker.local.pod(audience))) }
 }
 
 struct Local(LocalPod);

@@ -127,7 +127,7 @@ impl Prepared {
         }
         let connector = ConnectorName::parse(&name(&self.connector)).context("metadata.name")?;
         let id = effective_id(self.connector.spec.id.as_deref(), &connector).context("spec.id")?;
-        Ok(CredentialsSource::Platform(local::platform(broker, NAMESPACE, &connector, id)?))
+        Ok(CredentialsSource::Platform(local::platform(broker, NAMESPACE, &connector, id)))
     }
 }
 

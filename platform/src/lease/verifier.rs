@@ -1,6 +1,6 @@
 //! The pod's half: public keys in, the claims of leases that are for it out.
 
-use super::{Audience, Claims, LeaseError, Now, PublicKeys};
+use super::{Audience, Claims, LeaseError, LeaseSigner, Now, PublicKeys};
 use crate::seal::RingFile;
 use aperium_core::id::ConnectorId;
 use std::fmt;
@@ -20,6 +20,7 @@ struct Inner {
 enum Keys {
     Fixed(PublicKeys),
     File(RingFile<PublicKeys>),
+    Signer(LeaseSigner),
 }
 
 impl LeaseVerifier {
@@ -37,6 +38,12 @@ impl LeaseVerifier {
         Self(Arc::new(Inner { keys: Keys::Fixed(keys), audience, connector }))
     }
 
+    /// The keys of a signer of the same process, as they are now.
+    #[must_use]
+    pub fn beside(signer: LeaseSigner, audience: Audience, connector: ConnectorId) -> Self {
+        Self(Arc::new(Inner { keys: Keys::Signer(signer), audience, connector }))
+    }
+
     /// What a lease says, when it is valid now and for this service, this connector and this tool.
     ///
     /// # Errors
@@ -49,6 +56,7 @@ impl LeaseVerifier {
         let claims = match &self.0.keys {
             Keys::Fixed(keys) => keys.open(lease, now)?,
             Keys::File(file) => file.ring().ok_or(LeaseError::NoKeys)?.open(lease, now)?,
+            Keys::Signer(signer) => signer.open(lease, now)?,
         };
         claims.check_use(&self.0.audience, &self.0.connector, tool)?;
         Ok(claims)
@@ -60,6 +68,7 @@ impl LeaseVerifier {
         match &self.0.keys {
             Keys::Fixed(_) => true,
             Keys::File(file) => file.ring().is_some(),
+            Keys::Signer(signer) => signer.loaded(),
         }
     }
 }
