@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 mod desk;
+pub(crate) mod document;
 mod flow;
 mod people;
 mod personal;

@@ -4,7 +4,7 @@
 //! Layers of a router would say the same in fewer lines; but each of them moves the request and its future to the heap
 //! once more, and on this path that is a tenth of a call's time. Whatever is not the data path is a router's.
 
-use crate::entry::{http as proxy, mcp};
+use crate::entry::{consent, http as proxy, mcp};
 use crate::error::Failure;
 use crate::pipeline::authn::{self, challenge, delegate};
 use crate::pipeline::edge::{self, Listener};
@@ -68,6 +68,10 @@ impl Parts {
             }
             if let Some(metadata) = challenge::metadata(&access, request.method(), request.uri().path()) {
                 return metadata;
+            }
+            // Authorization servers fetch it, without any token.
+            if let Some(document) = consent::client_document(&access, request.method(), request.uri().path()) {
+                return document;
             }
         }
         match authn::identify(&self.state, request.headers()).await {

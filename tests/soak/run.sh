@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the heavy tests at their full figures and writes a report, tests/soak/results/<date>.md. Ends with 1 when one fails.
 #   PROPTEST_CASES   cases of each property (default: a million)
-#   APERIUM_SEED     seed of the moment at which a replica is killed (default: a new one, printed)
+#   APERIUM_SEED     seed of the random moments of a test (default: a new one, printed)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export APERIUM_SOAK=1
@@ -41,6 +41,8 @@ measure "200 connectors, 1000 grants, one upstream silent for 30 s" 1 \
   cargo test --locked --workspace --test replicas silent -- --nocapture
 measure "the key ring rotated twice for 10000 tenants under reads, on PostgreSQL and SQLite" 1 \
   cargo test --locked --package aperium-tests --test store rotating_the_ring -- --nocapture
+measure "50 calls at the end of a token on two replicas, 1000 times: one refresh each" 1 \
+  cargo test --locked --package aperium-gateway --lib -- fifty_calls --nocapture
 
 # The release build, as what is resident is to be that of a real gateway.
 began=$SECONDS outcome=passed

@@ -1,6 +1,6 @@
 //! From the wish of a user to their token: the URL that their browser opens, and what it brings back.
 
-use super::{ConsentError, People, Person};
+use super::{ConsentError, People, Person, document};
 use aperium_core::caller::Caller;
 use aperium_core::id::TenantId;
 use aperium_platform::oauth::{self, Answer, Client, Denied, Pending, Server, Wish};
@@ -68,21 +68,28 @@ impl People {
         let challenge = fetcher.challenge(&desk.url).await?;
         let found = oauth::discover(fetcher, &desk.url, challenge.as_ref()).await?;
         let server = found.server;
-        let stored = tenant.oauth_client(&desk.id, &server.issuer).await?;
-        let known: Option<Registered> = stored.and_then(|content| serde_json::from_slice(&content).ok());
-        let client = match known.filter(|known| known.redirect == redirect) {
-            Some(known) => known.client,
-            None => {
-                let client = oauth::register(fetcher, &server, redirect, None).await?;
-                let registered = Registered { client, redirect: redirect.to_owned() };
-                let content = serde_json::to_vec(&registered).map(Zeroizing::new).map_err(|_| ConsentError::Stored)?;
-                tenant.save_oauth_client(&desk.id, &server.issuer, &content).await?;
-                registered.client
-            }
+        let client = match document::url_beside(redirect).and_then(|url| Client::by_document(&url, &server)) {
+            Some(client) => client,
+            None => self.register(tenant, &server, redirect).await?,
         };
         let challenged = challenge.map(|challenge| challenge.scopes).unwrap_or_default();
         let scopes = oauth::choose(&desk.how.scopes, &challenged, &found.resource.scopes, &server.scopes);
         Ok(Plan { server, client, resource: found.resource.id, scopes })
+    }
+
+    /// The client that the gateway has registered at a server, or registers now.
+    async fn register(&self, tenant: &TenantStore, server: &Server, redirect: &str) -> Result<Client, ConsentError> {
+        let desk = &self.desk;
+        let stored = tenant.oauth_client(&desk.id, &server.issuer).await?;
+        let known: Option<Registered> = stored.and_then(|content| serde_json::from_slice(&content).ok());
+        if let Some(known) = known.filter(|known| known.redirect == redirect) {
+            return Ok(known.client);
+        }
+        let client = oauth::register(desk.fetcher()?, server, redirect).await?;
+        let registered = Registered { client, redirect: redirect.to_owned() };
+        let content = serde_json::to_vec(&registered).map(Zeroizing::new).map_err(|_| ConsentError::Stored)?;
+        tenant.save_oauth_client(&desk.id, &server.issuer, &content).await?;
+        Ok(registered.client)
     }
 
     /// Takes what the caller's browser has brought back.

@@ -2,7 +2,9 @@
 //! `/aperture/auth/<id>/callback` takes what it brings back. Nothing that came from outside is shown unescaped, and no
 //! page can be framed, run a script or tell another site where it was.
 
-use crate::consent::{ConsentError, People};
+use crate::access::Access;
+use crate::consent::{ConsentError, People, document};
+use crate::error;
 use crate::snapshot::Identity;
 use crate::state::State;
 use aperium_core::caller::{Caller, Principal};
@@ -12,7 +14,7 @@ use axum::extract::{Path, RawQuery, State as Given};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
 
 /// Where the pages are.
@@ -54,6 +56,14 @@ pub(crate) fn connect_page(gateway: &State, caller: &Caller, headers: &HeaderMap
 /// Where the browser comes back to. Only the person at the machine can begin a flow so far, and there is no TLS there.
 pub(crate) fn callback_of(host: &str, id: &str) -> String {
     format!("http://{host}{PAGES}{id}/callback")
+}
+
+/// The client id metadata document of a connector, for whoever asks.
+pub(crate) fn client_document(access: &Access, method: &Method, path: &str) -> Option<Response> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return None;
+    }
+    document::at(&access.public_url, path).map(|document| error::json(StatusCode::OK, document.to_string()))
 }
 
 #[derive(Template)]

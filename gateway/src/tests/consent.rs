@@ -5,6 +5,8 @@ use serde_json::json;
 use std::time::Duration;
 
 mod authorize;
+mod document;
+mod refresh;
 mod world;
 
 use world::*;
@@ -176,31 +178,6 @@ async fn a_token_without_renewal_is_misconfigured_and_a_refused_one_needs_the_us
     let refused = call(&gateway, "github").await["result"].to_string();
     assert!(refused.contains("authorization_required"), "{refused}");
     assert_eq!(status(&gateway, "github").await, "needs_auth");
-}
-
-#[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "a switch of this test alone")]
-async fn fifty_calls_at_the_end_of_a_token_on_two_replicas_make_one_refresh() {
-    let rounds = if std::env::var_os("APERIUM_SOAK").is_some() { 1000 } else { 3 };
-    let world = World::start().await;
-    let (one, other) = (world.gateway().await, world.gateway().await);
-    world.mood.lock().unwrap().token = Box::new(|number| token(number, 3));
-    consent(&world, &one, "github").await;
-    listed(&one, "github").await;
-    // The other replica finds the token when it is asked how the connector is.
-    assert_ne!(status(&other, "github").await, "needs_auth");
-    listed(&other, "github").await;
-    for round in 0..rounds {
-        // Every token is due after a second and a half, and ends after three.
-        tokio::time::sleep(Duration::from_millis(3050)).await;
-        let before = world.asked("/token");
-        let calls = (0..50).map(|number| call(if number % 2 == 0 { &one } else { &other }, "github"));
-        for called in futures::future::join_all(calls).await {
-            assert_eq!(called["result"]["content"][0]["text"], "search", "{called}");
-        }
-        assert_eq!(world.asked("/token") - before, 1, "round {round}");
-    }
-    println!("{rounds} rounds of 50 calls on two replicas: one refresh each");
 }
 
 #[tokio::test]

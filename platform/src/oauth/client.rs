@@ -49,9 +49,10 @@ impl Client {
         Self { id: id.to_owned(), secret, auth }
     }
 
-    /// A client whose id is the URL of its metadata document.
-    pub(super) fn by_document(url: &str) -> Self {
-        Self { id: url.to_owned(), secret: None, auth: ClientAuth::Public }
+    /// A client whose id is the URL of its metadata document; nothing where the server takes no such client.
+    #[must_use]
+    pub fn by_document(url: &str, server: &Server) -> Option<Self> {
+        server.metadata_clients.then(|| Self { id: url.to_owned(), secret: None, auth: ClientAuth::Public })
     }
 }
 

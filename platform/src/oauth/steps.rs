@@ -59,20 +59,12 @@ async fn first(fetcher: &Fetcher, what: &'static str, places: Vec<Url>) -> Resul
     Ok(None)
 }
 
-/// Becomes a client there: with the URL of our metadata document where the server takes that, else by registration. A
-/// client that is there already is asked for first, by the caller.
+/// Becomes a client there by registration. A client that is there already, and one by its metadata document
+/// ([`Client::by_document`]), come first.
 ///
 /// # Errors
-/// [`OauthError`]; [`OauthError::NoRegistration`] where the server takes neither.
-pub async fn register(
-    fetcher: &Fetcher,
-    server: &Server,
-    redirect: &str,
-    document: Option<&str>,
-) -> Result<Client, OauthError> {
-    if let Some(url) = document.filter(|_| server.metadata_clients) {
-        return Ok(Client::by_document(url));
-    }
+/// [`OauthError`]; [`OauthError::NoRegistration`] where the server takes none.
+pub async fn register(fetcher: &Fetcher, server: &Server, redirect: &str) -> Result<Client, OauthError> {
     let endpoint = server.registration.as_ref().ok_or(OauthError::NoRegistration)?;
     let body = client::registration(server, redirect).to_string().into_bytes();
     let answered = fetcher.send(REGISTRATION, Method::POST, endpoint, server.trust, Send::Json(body)).await?;

@@ -83,7 +83,10 @@ impl User<'_> {
             Some(id) => Client::given(id, self.context["client_secret"].as_str().map(SecretString::from), &server),
             None => match self.clients.get(&server.issuer) {
                 Some(known) => known.clone(),
-                None => oauth::register(&self.fetcher, &server, REDIRECT, Some(DOCUMENT)).await?,
+                None => match Client::by_document(DOCUMENT, &server) {
+                    Some(client) => client,
+                    None => oauth::register(&self.fetcher, &server, REDIRECT).await?,
+                },
             },
         };
         self.clients.insert(server.issuer.clone(), client.clone());

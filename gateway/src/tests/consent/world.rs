@@ -65,6 +65,11 @@ impl World {
 
     /// A replica: all of them share the database and the key ring.
     pub(super) async fn gateway(&self) -> Gateway {
+        self.setup().await.start().await
+    }
+
+    /// What a replica is made of.
+    pub(super) async fn setup(&self) -> Setup {
         let store = Store::connect(&Target::Sqlite(self.folder.path().join("db")), self.ring.clone()).await.unwrap();
         let auth = json!({ "auth": { "type": "oauth2_dcr" } });
         let mut setup = Setup::default()
@@ -73,7 +78,7 @@ impl World {
             .grant("(loopback)", &["**"])
             .grant("client:agent", &["**"]);
         (setup.loopback, setup.database, setup.sealer) = (true, Some(store), self.ring.clone());
-        setup.start().await
+        setup
     }
 
     /// How often a path was asked for.
