@@ -29,6 +29,8 @@ pub(crate) enum Command {
     /// Keeps the key ring that everything stored is sealed with.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Reads a password from standard input and prints the hash that the settings hold.
+    Password,
     /// Makes a token for a client: prints it, and the hash that the settings hold.
     Token,
 }

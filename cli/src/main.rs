@@ -5,6 +5,7 @@ mod config;
 mod crds;
 mod explain;
 mod keys;
+mod password;
 mod remote;
 mod token;
 mod up;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Command::Crds => crds::print(),
         Command::Explain(args) => explain::run(&args),
         Command::Keys(command) => keys::run(&command),
+        Command::Password => password::print(),
         Command::Token => token::print(),
     };
     match done {

@@ -96,6 +96,8 @@ async fn start(
             source,
             own: Own { namespace: NAMESPACE.to_owned(), loopback: true, ..Own::default() },
             tokens_dir: None,
+            // Whoever reaches the listener is the person at the machine: nobody signs in.
+            login_dir: None,
             data: Some(data),
             sealer,
             broker,

@@ -23,6 +23,8 @@ pub enum Principal {
         /// What the issuer knows it by, for good.
         subject: String,
     },
+    /// A person whose name and password the settings know.
+    Local(String),
     /// A person that a delegate names; the gateway has not seen a token of theirs.
     Named(String),
     /// A person at the machine that `aperium up` runs on.
@@ -36,6 +38,7 @@ impl fmt::Display for Principal {
             Self::Client(name) => write!(f, "client:{name}"),
             // Neither an issuer nor a scheme holds '#', so that no two callers are written alike.
             Self::User { issuer, subject } => write!(f, "oidc:{issuer}#{subject}"),
+            Self::Local(name) => write!(f, "local:{name}"),
             Self::Named(name) => write!(f, "user:{name}"),
             Self::Loopback => f.write_str("(loopback)"),
         }
@@ -67,12 +70,12 @@ impl Caller {
         Self { principal, email: None, groups: Vec::new(), tags: Vec::new(), tenant: None, delegate: None }
     }
 
-    /// What `user:` in a Grant is compared with: a verified e-mail, or the name that a delegate gives.
+    /// What `user:` in a Grant is compared with: a verified e-mail, or the name that the settings or a delegate give.
     #[must_use]
     pub fn person(&self) -> Option<&str> {
         match &self.principal {
             Principal::User { .. } => self.email.as_deref(),
-            Principal::Named(name) => Some(name),
+            Principal::Local(name) | Principal::Named(name) => Some(name),
             _ => None,
         }
     }
@@ -85,7 +88,9 @@ impl Caller {
                 Some(Subject::ServiceAccount(namespace.clone(), name.clone()))
             }
             Principal::Client(name) => Some(Subject::Client(name.clone())),
-            Principal::User { .. } | Principal::Named(_) => self.person().map(|name| Subject::User(name.to_owned())),
+            Principal::User { .. } | Principal::Local(_) | Principal::Named(_) => {
+                self.person().map(|name| Subject::User(name.to_owned()))
+            }
             Principal::Loopback => Some(Subject::Loopback),
         };
         let mut subjects = vec![Subject::Anyone];
@@ -125,7 +130,9 @@ mod tests {
         let mut client = Caller::new(Principal::Client("ci".into()));
         client.email = Some("alice@example.com".into());
         assert!(!user.is(&client), "only persons have one");
-        assert!(user.is(&Caller::new(Principal::Named("alice@example.com".into()))));
+        for named in [Principal::Named("alice@example.com".into()), Principal::Local("alice@example.com".into())] {
+            assert!(user.is(&Caller::new(named)));
+        }
         assert_ne!(principal("a").to_string(), Principal::Named("https://id#a".into()).to_string());
     }
 }

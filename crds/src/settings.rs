@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 mod identity;
+mod login;
 pub use identity::{Claims, Delegate, IdentityError, OidcIssuer};
+pub use login::{LocalUser, Login, LoginError, OidcLogin, is_password_hash};
 
 /// All settings; every part has a default, unknown fields are refused.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -62,7 +64,7 @@ pub struct Hosts {
     /// `Origin` values: `https://app.example.com`.
     pub allowed_origins: Vec<String>,
     /// The base URL that callers outside reach the gateway under, without a slash at its end:
-    /// `https://mcp.example.com`. Needed with `authentication.oidc`.
+    /// `https://mcp.example.com`. Needed with `authentication.oidc` and `authentication.login`.
     pub public_url: String,
 }
 
@@ -78,6 +80,8 @@ pub struct Authentication {
     pub oidc: Vec<OidcIssuer>,
     /// Who may act for persons.
     pub delegates: Vec<Delegate>,
+    /// How people sign in with a browser.
+    pub login: Login,
 }
 
 impl Authentication {
@@ -88,6 +92,7 @@ impl Authentication {
             || self.delegates.iter().any(|delegate| !delegate.tenants.is_empty())
             || !self.service_accounts.tenants.is_empty()
             || self.static_tokens.iter().any(|client| client.tenant.is_some())
+            || self.login.local.iter().any(|user| user.tenant.is_some())
     }
 }
 
@@ -258,6 +263,9 @@ pub enum SettingsError {
     /// Something about issuers or delegates.
     #[error("settings: {0}")]
     Identity(#[from] IdentityError),
+    /// Something about sign-in.
+    #[error("settings: {0}")]
+    Login(#[from] LoginError),
     /// A limit is zero or out of its range.
     #[error("settings: limits.{0} is out of range")]
     Limit(&'static str),
@@ -292,6 +300,7 @@ impl Settings {
             }
         }
         identity::check(self)?;
+        login::check(self)?;
         if self.registration.max_servers > 1000 {
             return Err(SettingsError::Registration);
         }

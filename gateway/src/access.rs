@@ -4,7 +4,7 @@ use crate::pipeline::authn::delegate::Delegates;
 use crate::pipeline::authn::oidc::Oidc;
 use crate::pipeline::authn::static_tokens::{Clients, TokenFiles};
 use crate::pipeline::edge::is_loopback;
-use aperium_crds::settings::{ServiceAccounts, Settings};
+use aperium_crds::settings::{Login, ServiceAccounts, Settings};
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub(crate) struct Access {
     pub(crate) oidc: Arc<Oidc>,
     /// Who may act for persons.
     pub(crate) delegates: Delegates,
+    /// How people sign in.
+    pub(crate) login: Login,
     /// The base URL that callers outside use; empty where the settings say none.
     pub(crate) public_url: String,
 }
@@ -60,6 +62,7 @@ impl Access {
             service_accounts: settings.authentication.service_accounts.clone(),
             oidc: Oidc::new(settings, before.map(|before| &before.oidc)),
             delegates: Delegates::new(&settings.authentication.delegates),
+            login: settings.authentication.login.clone(),
             public_url: settings.hosts.public_url.clone(),
         }
     }
@@ -72,6 +75,11 @@ impl Access {
     /// Whether whoever reaches the listener is the person at the machine.
     pub(crate) fn loopback(&self) -> bool {
         self.own.loopback
+    }
+
+    /// Whether browsers come over TLS. The settings allow another public URL on loopback alone.
+    pub(crate) fn secure(&self) -> bool {
+        !self.public_url.starts_with("http://")
     }
 
     /// Whether the gateway is reached under this name. A page cannot rebind the names of loopback, so these are fine.

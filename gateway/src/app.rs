@@ -1,6 +1,6 @@
 //! The routers of the listeners. Layers run from the last to the first; each line says why it is there.
 
-use crate::entry::{api, consent, probes};
+use crate::entry::{api, consent, pages, probes};
 use crate::error::Failure;
 use crate::front::Front;
 use crate::pipeline::edge::Listener;
@@ -30,9 +30,11 @@ fn front(state: &Arc<State>, listener: Listener) -> Front {
         .route("/metrics", get(probes::granted_metrics))
         .merge(api::routes(state))
         .merge(consent::routes())
+        .merge(pages::routes())
         .fallback(not_found)
         .with_state(Arc::clone(state));
-    Front::new(state, listener, open, rest)
+    let login = pages::login::routes().fallback(not_found).with_state(Arc::clone(state));
+    Front::new(state, listener, open, login, rest)
 }
 
 /// What the kubelet and the monitoring reach (9090).

@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// Folder with one file per static client: lines `sha256:<hex>`, at most two.
     #[arg(long, env = "APERIUM_TOKENS_DIR", default_value = "/etc/aperium/tokens")]
     pub(crate) tokens_dir: PathBuf,
+    /// Folder with what sign-in needs: `oidc.<name>` holds a client's secret, `local.<name>` the hash of a password.
+    #[arg(long, env = "APERIUM_LOGIN_DIR", default_value = "/etc/aperium/login")]
+    pub(crate) login_dir: PathBuf,
     /// The key ring that seals sessions: `{"current": "<id>", "keys": {"<id>": "<base64, 32 bytes>"}}`. The same for
     /// all replicas; read again when it changes. Without it legacy clients get no session.
     #[arg(long, env = "APERIUM_ENCRYPTION_KEYS", default_value = "/etc/aperium/encryption/keys.json")]

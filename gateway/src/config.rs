@@ -27,6 +27,8 @@ pub struct GatewayConfig {
     pub own: Own,
     /// Files with the hashes of static tokens, one per client.
     pub tokens_dir: Option<PathBuf>,
+    /// Folder with what sign-in needs: `oidc.<name>` (a client's secret), `local.<name>` (the hash of a password).
+    pub login_dir: Option<PathBuf>,
     /// Where it keeps what must outlive it; without one, the numbers of registered servers begin anew.
     pub data: Option<PathBuf>,
     /// Seals sessions and what clients carry for us. All replicas of a gateway need the same keys.

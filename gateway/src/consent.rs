@@ -37,16 +37,15 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    /// The person behind a caller; none where nobody could open a browser and be known there as the same.
+    /// The person behind a caller; none where nobody could open a browser and be known there as the same. Whom a delegate
+    /// names has shown nothing of their own here.
     pub(crate) fn of(caller: &Caller) -> Option<Self> {
         match &caller.principal {
-            Principal::Loopback => {
+            Principal::Loopback | Principal::User { .. } | Principal::Local(_) => {
                 let tenant = caller.tenant.clone().or_else(|| TenantId::parse(NO_TENANT).ok())?;
                 Some(Self { tenant, name: caller.principal.to_string() })
             }
-            Principal::ServiceAccount { .. } | Principal::Client(_) | Principal::User { .. } | Principal::Named(_) => {
-                None
-            }
+            Principal::ServiceAccount { .. } | Principal::Client(_) | Principal::Named(_) => None,
         }
     }
 }

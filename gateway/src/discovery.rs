@@ -19,7 +19,6 @@ use crate::pipeline::upstream::{Limits, Upstream, UpstreamError};
 use crate::secrets::Found;
 use crate::snapshot::{Entry, Health, Kind, Offers, Snapshot, system};
 use crate::state::State;
-use aperium_core::caller::{Caller, Principal};
 use aperium_core::egress::{EgressRules, Reach};
 use aperium_crds::Settings;
 use aperium_crds::connector::Protocol;
@@ -424,11 +423,7 @@ impl Manager {
         let asked = make(Credential::Latest(Arc::clone(&latest)));
         let wake = Arc::clone(wake);
         let people = People::new(desk, latest, Box::new(make), Box::new(move || wake.notify_one()));
-        if self.own.loopback {
-            // The person at the machine may have consented before it was started.
-            let people = Arc::clone(&people);
-            tokio::spawn(async move { people.standing(&Caller::new(Principal::Loopback)).await });
-        }
+        tokio::spawn(People::look_for_somebody(Arc::downgrade(&people)));
         Some((people, asked))
     }
 

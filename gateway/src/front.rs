@@ -4,8 +4,9 @@
 //! Layers of a router would say the same in fewer lines; but each of them moves the request and its future to the heap
 //! once more, and on this path that is a tenth of a call's time. Whatever is not the data path is a router's.
 
-use crate::entry::{consent, http as proxy, mcp};
+use crate::entry::{consent, http as proxy, mcp, pages};
 use crate::error::Failure;
+use crate::login::session;
 use crate::pipeline::authn::{self, challenge, delegate};
 use crate::pipeline::edge::{self, Listener};
 use crate::snapshot::Identity;
@@ -34,14 +35,16 @@ struct Parts {
     listener: Listener,
     /// What needs no caller: load balancers ask by address and have no token.
     open: Router,
+    /// What needs none either: where people sign in.
+    login: Router,
     /// What needs one, the data path aside.
     rest: Router,
 }
 
 impl Front {
     /// Puts it together.
-    pub(crate) fn new(state: &Arc<State>, listener: Listener, open: Router, rest: Router) -> Self {
-        Self(Arc::new(Parts { state: Arc::clone(state), listener, open, rest }))
+    pub(crate) fn new(state: &Arc<State>, listener: Listener, open: Router, login: Router, rest: Router) -> Self {
+        Self(Arc::new(Parts { state: Arc::clone(state), listener, open, login, rest }))
     }
 
     /// First and last: every answer carries the id that the logs carry.
@@ -74,11 +77,15 @@ impl Parts {
                 return document;
             }
         }
-        match authn::identify(&self.state, request.headers()).await {
+        if self.listener == Listener::Public && pages::is_open(request.uri().path()) {
+            return through(&self.login, request).await;
+        }
+        match self.caller(&mut request).await {
             Ok(identity) => {
                 trail::called_by(&identity);
-                // It has done its work; nothing behind this line can pass it on.
+                // They have done their work; nothing behind this line can pass them on.
                 request.headers_mut().remove(header::AUTHORIZATION);
+                request.headers_mut().remove(header::COOKIE);
                 if identity.caller.delegate.is_some() {
                     for name in [delegate::TENANT, delegate::USER, delegate::GROUPS] {
                         request.headers_mut().remove(name);
@@ -87,11 +94,30 @@ impl Parts {
                 self.route(identity, request).await
             }
             Err(failure) => {
+                if let Some(page) = pages::sign_in_first(&self.state, self.listener, &request, &failure) {
+                    return page;
+                }
                 let mut response = self.state.refuse(&failure);
                 challenge::challenge(&self.state.access.load(), request.uri().path(), &failure, &mut response);
                 response
             }
         }
+    }
+
+    /// By token, or by the cookie of a browser that has signed in.
+    async fn caller(&self, request: &mut Request) -> Result<Arc<Identity>, Failure> {
+        let headers = request.headers();
+        let by_cookie = self.listener == Listener::Public
+            && headers.contains_key(header::COOKIE)
+            && !headers.contains_key(header::AUTHORIZATION);
+        if by_cookie && !self.state.access.load().loopback() {
+            let found = session::visit(&self.state, request.method(), request.uri().path(), headers).await?;
+            if let Some((identity, visit)) = found {
+                request.extensions_mut().insert(visit);
+                return Ok(identity);
+            }
+        }
+        authn::identify(&self.state, request.headers()).await
     }
 
     async fn route(&self, identity: Arc<Identity>, mut request: Request) -> Response {

@@ -28,6 +28,7 @@ mod fixtures;
 pub mod folder;
 mod front;
 mod given;
+pub mod login;
 mod metrics;
 mod pipeline;
 mod raw;

@@ -43,6 +43,7 @@ async fn main() -> anyhow::Result<()> {
         source,
         own,
         tokens_dir: Some(args.tokens_dir),
+        login_dir: Some(args.login_dir),
         data: None,
         sealer,
         broker: BrokerConfig {

@@ -12,6 +12,7 @@ use crate::database::Database;
 use crate::discovery::Manager;
 use crate::document::follow;
 use crate::given;
+use crate::login::Login;
 use crate::metrics::Metrics;
 use crate::pipeline::authn::token_review::Reviewer;
 use crate::registration::{Numbers, Registrations};
@@ -106,6 +107,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         changing: Mutex::default(),
         stopping: shutdown.clone(),
         reviewer,
+        login: Login::new(config.login_dir),
         broker,
         database: config.database.map(Database::new),
         spans,

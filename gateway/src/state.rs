@@ -7,6 +7,7 @@ use crate::database::Database;
 use crate::discovery::{Event, Events};
 use crate::entry::mcp::KeptCall;
 use crate::error::Failure;
+use crate::login::Login;
 use crate::metrics::Metrics;
 use crate::pipeline::authn::token_review::Reviewer;
 use crate::registration::Registrations;
@@ -49,6 +50,8 @@ pub(crate) struct State {
     pub(crate) stopping: CancellationToken,
     /// Asks the API server about ServiceAccount tokens; none without a cluster.
     pub(crate) reviewer: Option<Reviewer>,
+    /// Signs people in.
+    pub(crate) login: Login,
     /// Makes leases, and gives credentials for them.
     pub(crate) broker: Arc<Broker>,
     /// The platform database; without one nothing is kept for tenants, and nobody can authorise the gateway.

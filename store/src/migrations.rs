@@ -40,6 +40,7 @@ pub const STEPS: &[Step] = &[
             of_tenants("credential_fields"),
         ],
     },
+    Step { version: 2, name: "sessions", sql: include_str!("migrations/0002_sessions.sql"), tenant_tables: &[] },
     Step { version: 3, name: "broker", sql: include_str!("migrations/0003_broker.sql"), tenant_tables: &[] },
     Step {
         version: 4,

@@ -4,7 +4,7 @@
 //! it was given for, and for nobody and nothing else.
 
 use crate::error::StoreError;
-use crate::scope::TenantStore;
+use crate::scope::{EveryTenant, TenantStore};
 use crate::tx::{Row, TenantTx};
 use crate::vault::{Place, Vault};
 use aperium_platform::seal::Purpose;
@@ -74,6 +74,19 @@ pub enum Claim {
     Theirs(i64),
     /// There is none (any more).
     Gone,
+}
+
+impl EveryTenant {
+    /// Who consented last of all whose tokens for this connector and upstream are there: their tenant and name.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn last_consent(&self, connector: &str, upstream: &str) -> Result<Option<(String, String)>, StoreError> {
+        let sql = "SELECT tenant, person /* every tenant */ FROM oauth_tokens WHERE connector = $1 AND upstream = $2 \
+            ORDER BY generation DESC LIMIT 1";
+        let row = self.read().await?.query(sql).bind(connector).bind(upstream).optional().await?;
+        row.map(|row| Ok((row.text("tenant")?, row.text("person")?))).transpose()
+    }
 }
 
 impl TenantStore {

@@ -4,6 +4,7 @@ use crate::error::StoreError;
 use crate::store::Store;
 use crate::tx::{TenantTx, Tx};
 use aperium_core::id::TenantId;
+use aperium_platform::seal::Sealer;
 
 /// What belongs to one tenant. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -55,6 +56,10 @@ pub struct Platform(Store);
 impl Platform {
     pub(crate) const fn new(store: Store) -> Self {
         Self(store)
+    }
+
+    pub(crate) fn ring(&self) -> &Sealer {
+        &self.0.0.sealer
     }
 
     /// A transaction that only reads.

@@ -4,6 +4,7 @@ use super::{ConsentError, Kept, Person, Standing};
 use crate::catalog::PerUser;
 use crate::secrets::{Found, Unresolved};
 use aperium_core::auth::{check_client, without_line_end};
+use aperium_core::id::TenantId;
 use aperium_platform::egress::{EgressError, EgressPolicy};
 use aperium_platform::oauth::{self, Client, Fetcher, Granted, OauthError, Server};
 use aperium_store::{Claim, NewToken, Store, StoredToken, TenantStore, TokenKey, now_ms};
@@ -78,6 +79,13 @@ impl Desk {
 
     pub(super) fn key<'a>(&'a self, person: &'a Person) -> TokenKey<'a> {
         TokenKey { connector: &self.id, person: &person.name, upstream: self.url.as_str() }
+    }
+
+    /// Somebody who has consented.
+    pub(super) async fn somebody(&self) -> Result<Option<Person>, ConsentError> {
+        let store = self.store.as_ref().ok_or(ConsentError::NoStore)?;
+        let last = store.every_tenant().last_consent(&self.id, self.url.as_str()).await?;
+        Ok(last.and_then(|(tenant, name)| Some(Person { tenant: TenantId::parse(&tenant).ok()?, name })))
     }
 
     /// The client that an admin has registered at the server that the admin names.

@@ -32,11 +32,18 @@ struct Plan {
 }
 
 impl People {
-    /// Begins a flow for a caller; what the user's browser opens. `redirect`: where it comes back to.
+    /// Begins a flow for a caller; what the user's browser opens. `redirect`: where it comes back to; `browser`: which one
+    /// may end it, empty at the machine.
     ///
     /// # Errors
     /// [`ConsentError`].
-    pub(crate) async fn begin(&self, caller: &Caller, redirect: &str, sealer: &Sealer) -> Result<Url, ConsentError> {
+    pub(crate) async fn begin(
+        &self,
+        caller: &Caller,
+        redirect: &str,
+        browser: &str,
+        sealer: &Sealer,
+    ) -> Result<Url, ConsentError> {
         let person = Person::of(caller).ok_or(ConsentError::NoPerson)?;
         let desk = &self.desk;
         let tenant = desk.tenant(&person)?;
@@ -57,7 +64,7 @@ impl People {
         let wish = Wish { lead: &lead, redirect, resource: &plan.resource, scopes: &scopes, parameters };
         let (url, pending) = oauth::begin(plan.server, plan.client, &wish)?;
         let content = serde_json::to_vec(&pending).map(Zeroizing::new).map_err(|_| ConsentError::Stored)?;
-        let flow = Flow { connector: desk.id.clone(), person: person.name, browser: String::new(), content };
+        let flow = Flow { connector: desk.id.clone(), person: person.name, browser: browser.to_owned(), content };
         tenant.begin_oauth_flow(&id_of(pending.state()), &flow, now_ms() + FLOW_MS).await?;
         Ok(url)
     }
@@ -92,7 +99,7 @@ impl People {
         Ok(registered.client)
     }
 
-    /// Takes what the caller's browser has brought back.
+    /// Takes what the caller's browser has brought back. `browser`: which one it is.
     ///
     /// # Errors
     /// [`ConsentError`].
@@ -100,6 +107,7 @@ impl People {
         self: &Arc<Self>,
         caller: &Caller,
         query: &str,
+        browser: &str,
         sealer: &Sealer,
     ) -> Result<(), ConsentError> {
         let person = Person::of(caller).ok_or(ConsentError::NoPerson)?;
@@ -113,7 +121,7 @@ impl People {
             return Err(Denied::State.into());
         }
         let flow = desk.tenant(&person)?.take_oauth_flow(&id_of(&state), &desk.id).await?;
-        let flow = flow.filter(|flow| flow.person == person.name).ok_or(Denied::State)?;
+        let flow = flow.filter(|flow| flow.person == person.name && flow.browser == browser).ok_or(Denied::State)?;
         let pending: Pending = serde_json::from_slice(&flow.content).map_err(|_| ConsentError::Stored)?;
         let code = answer.code(&pending)?;
         // A task of its own: a browser that goes away must not take the token response with it.

@@ -6,12 +6,15 @@ use crate::pipeline::upstream::Upstream;
 use aperium_core::caller::Caller;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// People who are remembered at a time, and how long after their last request. Their tokens are in the database.
 const MAX_PEOPLE: usize = 10_000;
 const IDLE: Duration = Duration::from_secs(3600);
+
+/// How often somebody is looked for whose token asks what a connector offers, while there is nobody.
+const LOOK: Duration = Duration::from_secs(5);
 
 type Make = Box<dyn Fn(Credential) -> Arc<Upstream> + Send + Sync>;
 
@@ -104,6 +107,20 @@ impl People {
         }
     }
 
+    /// Looks for somebody whose token asks what the connector offers, for as long as the connector is there: whoever
+    /// consented before this replica was started, on another one, or besides somebody who has disconnected since.
+    pub(crate) async fn look_for_somebody(people: Weak<Self>) {
+        while let Some(people) = people.upgrade() {
+            if people.latest.0.load().is_none()
+                && let Ok(Some(person)) = people.desk.somebody().await
+            {
+                people.consented(&person);
+            }
+            drop(people);
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// A person has consented: what the connector offers is asked with their token.
     pub(super) fn consented(&self, person: &Person) {
         let (personal, _) = self.known(person);
@@ -122,6 +139,10 @@ impl People {
         // Its session with the upstream ends too.
         let gone = self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&person);
         if let Some(gone) = gone {
+            let lists = self.latest.0.load().as_ref().is_some_and(|latest| Arc::ptr_eq(latest, &gone.personal));
+            if lists {
+                self.latest.0.store(None);
+            }
             gone.personal.changed();
             if let Some(session) = gone.upstream.known() {
                 gone.upstream.forget(&session);

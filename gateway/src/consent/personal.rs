@@ -132,10 +132,14 @@ impl Latest {
     /// # Errors
     /// [`CredentialError::Consent`].
     pub(crate) async fn insert(&self, headers: &mut HeaderMap) -> Result<Inserted, CredentialError> {
-        match self.0.load_full() {
-            Some(personal) => personal.insert(headers).await,
-            None => Err(ConsentError::Needed.into()),
+        let current = self.0.load_full();
+        let Some(personal) = &current else { return Err(ConsentError::Needed.into()) };
+        let inserted = personal.insert(headers).await;
+        if matches!(inserted, Err(CredentialError::Consent(ConsentError::Needed))) {
+            // Somebody else may still have a token.
+            self.0.compare_and_swap(&current, None);
         }
+        inserted
     }
 
     /// The upstream has not taken the token.

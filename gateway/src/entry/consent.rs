@@ -1,37 +1,25 @@
 //! The pages of per-user OAuth: `/aperture/auth/<id>/connect` leads a browser to the authorization server, and
-//! `/aperture/auth/<id>/callback` takes what it brings back. Nothing that came from outside is shown unescaped, and no
-//! page can be framed, run a script or tell another site where it was.
+//! `/aperture/auth/<id>/callback` takes what it brings back.
 
+use super::pages::{message, see_other};
 use crate::access::Access;
 use crate::consent::{ConsentError, People, document};
 use crate::error;
+use crate::login::Visit;
+use crate::pipeline::authz::lacks_tenant;
 use crate::snapshot::Identity;
 use crate::state::State;
 use aperium_core::caller::{Caller, Principal};
 use aperium_core::id::ConnectorId;
-use askama::Template;
 use axum::extract::{Path, RawQuery, State as Given};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use std::sync::Arc;
 
 /// Where the pages are.
 pub(crate) const PAGES: &str = "/aperture/auth/";
-/// What keeps a page to itself.
-const HEADERS: [(HeaderName, &str); 6] = [
-    (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-    (header::CACHE_CONTROL, "no-store"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::X_FRAME_OPTIONS, "DENY"),
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    ),
-];
-
 /// The routes; they need a caller.
 pub(crate) fn routes() -> Router<Arc<State>> {
     Router::new()
@@ -39,23 +27,24 @@ pub(crate) fn routes() -> Router<Arc<State>> {
         .route("/aperture/auth/{id}/connect", get(connect))
 }
 
-/// Where a user begins: under the address that users know, or at the machine under the name that the gateway was called
-/// by.
+/// Where a user begins.
 pub(crate) fn connect_page(gateway: &State, caller: &Caller, headers: &HeaderMap, id: &str) -> String {
-    let snapshot = gateway.snapshot.load();
-    let public = Some(snapshot.catalog.settings.hosts.public_url.as_str());
-    match public.filter(|url| !url.is_empty() && caller.principal != Principal::Loopback) {
-        Some(base) => format!("{base}{PAGES}{id}/connect"),
-        None => {
-            let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-            format!("http://{host}{PAGES}{id}/connect")
-        }
-    }
+    format!("{}{PAGES}{id}/connect", base(gateway, caller, headers))
 }
 
-/// Where the browser comes back to. Only the person at the machine can begin a flow so far, and there is no TLS there.
-pub(crate) fn callback_of(host: &str, id: &str) -> String {
-    format!("http://{host}{PAGES}{id}/callback")
+/// Where the browser comes back to.
+pub(crate) fn callback_of(gateway: &State, caller: &Caller, headers: &HeaderMap, id: &str) -> String {
+    format!("{}{PAGES}{id}/callback", base(gateway, caller, headers))
+}
+
+/// The address that users know, or at the machine the name that the gateway was called by: there is no TLS there.
+fn base(gateway: &State, caller: &Caller, headers: &HeaderMap) -> String {
+    let access = gateway.access.load();
+    if access.public_url.is_empty() || caller.principal == Principal::Loopback {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        return format!("http://{host}");
+    }
+    access.public_url.clone()
 }
 
 /// The client id metadata document of a connector, for whoever asks.
@@ -66,40 +55,34 @@ pub(crate) fn client_document(access: &Access, method: &Method, path: &str) -> O
     document::at(&access.public_url, path).map(|document| error::json(StatusCode::OK, document.to_string()))
 }
 
-#[derive(Template)]
-#[template(
-    ext = "html",
-    source = r#"<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{{ title }} · Aperium</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:4rem auto;padding:0 1rem}</style></head>
-<body><h1>{{ title }}</h1><p>{{ text }}</p></body></html>
-"#
-)]
-struct Page<'a> {
-    title: &'a str,
-    text: &'a str,
+/// Which browser asks: by its session, or none in particular at the machine. Others may not begin or end a flow: what they
+/// hold is a token, which says nothing of the browser that comes back.
+pub(crate) fn browser<'v>(caller: &Caller, visit: Option<&'v Visit>) -> Option<&'v str> {
+    match visit {
+        Some(visit) => Some(&visit.id),
+        None => (caller.principal == Principal::Loopback).then_some(""),
+    }
 }
 
 async fn connect(
     Given(gateway): Given<Arc<State>>,
     Path(id): Path<String>,
     Extension(identity): Extension<Arc<Identity>>,
+    visit: Option<Extension<Arc<Visit>>>,
     headers: HeaderMap,
 ) -> Response {
     let Some(people) = people(&gateway, &identity, &id) else { return unknown() };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let redirect = callback_of(host, people.desk().id());
-    match people.begin(&identity.caller, &redirect, gateway.sessions.sealer()).await {
-        Ok(url) => {
-            let mut response = page(StatusCode::SEE_OTHER, "Authorization", "You are being sent on.");
-            match HeaderValue::from_str(url.as_str()) {
-                Ok(location) => {
-                    response.headers_mut().insert(header::LOCATION, location);
-                    response
-                }
-                Err(_) => unknown(),
-            }
-        }
+    let Some(browser) = browser(&identity.caller, visit.as_ref().map(|visit| &***visit)) else { return no_browser() };
+    // Whoever was led here by another site sees first what they are about to do.
+    if visit.is_some() && headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
+        let text =
+            format!("Authorise Aperium to use {} in your name? You are sent to its own sign-in.", people.desk().id());
+        let next = format!("{PAGES}{}/connect", people.desk().id());
+        return message(StatusCode::OK, "Connect", &text, Some((&next, "Continue")));
+    }
+    let redirect = callback_of(&gateway, &identity.caller, &headers, people.desk().id());
+    match people.begin(&identity.caller, &redirect, browser, gateway.sessions.sealer()).await {
+        Ok(url) => see_other(url.as_str()),
         Err(error) => failed(&id, &error),
     }
 }
@@ -109,9 +92,12 @@ async fn callback(
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     Extension(identity): Extension<Arc<Identity>>,
+    visit: Option<Extension<Arc<Visit>>>,
 ) -> Response {
     let Some(people) = people(&gateway, &identity, &id) else { return unknown() };
-    let finished = people.finish(&identity.caller, &query.unwrap_or_default(), gateway.sessions.sealer()).await;
+    let Some(browser) = browser(&identity.caller, visit.as_ref().map(|visit| &***visit)) else { return no_browser() };
+    let query = query.unwrap_or_default();
+    let finished = people.finish(&identity.caller, &query, browser, gateway.sessions.sealer()).await;
     match finished {
         Ok(()) => {
             tracing::info!(connector = people.desk().id(), caller = %identity.caller.principal, "a user has authorised a connector");
@@ -119,22 +105,28 @@ async fn callback(
                 "Connector {} works with your own authorization now. You can close this window.",
                 people.desk().id()
             );
-            page(StatusCode::OK, "Connected", &text)
+            message(StatusCode::OK, "Connected", &text, Some(("/", "Your connections")))
         }
         Err(error) => failed(people.desk().id(), &error),
     }
 }
 
-/// The people of a connector that the caller is granted something on.
-fn people(gateway: &State, identity: &Arc<Identity>, id: &str) -> Option<Arc<People>> {
+/// The people of a connector that the caller is granted something on. Where there are tenants, they are somebody's.
+pub(crate) fn people(gateway: &State, identity: &Arc<Identity>, id: &str) -> Option<Arc<People>> {
     let snapshot = gateway.snapshot.load_full();
-    let view = snapshot.view(identity).ok()?;
+    let view = snapshot.view(identity).ok().filter(|view| !lacks_tenant(&snapshot, view))?;
     let position = snapshot.position(&ConnectorId::any(id).ok()?)?;
     snapshot.at(position).filter(|entry| view.concerns(position, entry))?.people.clone()
 }
 
 fn unknown() -> Response {
-    page(StatusCode::NOT_FOUND, "Not found", "There is no such connector, or nothing to authorise for it.")
+    let text = "There is no such connector, or nothing to authorise for it.";
+    message(StatusCode::NOT_FOUND, "Not found", text, None)
+}
+
+fn no_browser() -> Response {
+    let text = "Open this page in a browser that is signed in: a token alone cannot authorise a connector.";
+    message(StatusCode::CONFLICT, "Sign in first", text, Some(("/login", "Sign in")))
 }
 
 fn failed(id: &str, error: &ConsentError) -> Response {
@@ -149,15 +141,6 @@ fn failed(id: &str, error: &ConsentError) -> Response {
         ConsentError::Denied(denied) => denied.to_string(),
         other => other.outside().to_owned(),
     };
-    page(status, "Not connected", &format!("Nothing was changed: {why}. Begin again where you came from."))
-}
-
-fn page(status: StatusCode, title: &str, text: &str) -> Response {
-    let Ok(body) = (Page { title, text }).render() else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-    response
+    let text = format!("Nothing was changed: {why}. Begin again where you came from.");
+    message(status, "Not connected", &text, Some(("/", "Your connections")))
 }

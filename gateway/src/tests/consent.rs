@@ -7,6 +7,7 @@ use std::time::Duration;
 mod authorize;
 mod document;
 mod refresh;
+mod signed_in;
 mod world;
 
 use world::*;

@@ -11,6 +11,7 @@ use crate::discovery::{Event, Events, Manager, Placement, SecretSeen};
 use crate::document::follow;
 use crate::front::Front;
 use crate::given;
+use crate::login::Login;
 use crate::metrics::Metrics;
 use crate::pipeline::authn::static_tokens::TokenFiles;
 use crate::pipeline::authn::token_review::Reviewer;
@@ -46,6 +47,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+mod browser;
 mod changing;
 mod issuer;
 mod legacy_sse;
@@ -53,6 +55,7 @@ mod lines;
 mod offering;
 mod origin;
 mod upstream;
+pub(super) use browser::*;
 pub(super) use changing::*;
 pub(super) use issuer::*;
 pub(super) use legacy_sse::*;
@@ -94,6 +97,7 @@ pub(super) struct Setup {
     pub(super) writer: Writer,
     pub(super) broker: BrokerConfig,
     pub(super) database: Option<Store>,
+    pub(super) login: Option<std::path::PathBuf>,
 }
 
 impl Default for Setup {
@@ -117,6 +121,7 @@ impl Default for Setup {
             writer: Writer::Fixed,
             broker: BrokerConfig::without_credentials(LeaseSigner::fixed(KeyRing::generate().unwrap())),
             database: None,
+            login: None,
         }
     }
 }
@@ -212,6 +217,7 @@ impl Setup {
             changing: Mutex::default(),
             stopping: stop.clone(),
             reviewer: self.reviewer.map(Reviewer::new),
+            login: Login::new(self.login),
             broker: Broker::new(
                 self.broker.signer,
                 self.broker.credentials,
@@ -263,6 +269,12 @@ impl Setup {
 impl Gateway {
     pub(super) async fn tell(&self, event: Event) {
         self.events.send(event).await.unwrap();
+    }
+
+    /// Other settings from now on.
+    pub(super) async fn settings(&self, settings: Settings) {
+        self.tell(Event::Settings(Arc::new(settings), TokenFiles::default())).await;
+        self.state.settled().await;
     }
 
     pub(super) async fn secret(&self, connector: &str, seen: SecretSeen) {

@@ -79,15 +79,25 @@ impl Answer {
     /// # Errors
     /// [`Denied`].
     pub fn code(self, pending: &Pending) -> Result<SecretString, Denied> {
+        let server = &pending.server;
+        let issuer = server.told_issuer().then_some(server.issuer.as_str());
+        self.judged(pending.state(), issuer, server.iss)
+    }
+
+    /// The code, if the answer is one to the flow with this state. `issuer`: who the user was sent to, where it is known;
+    /// `promised`: it has said that its answers name it.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn judged(self, wanted: &str, issuer: Option<&str>, promised: bool) -> Result<SecretString, Denied> {
         let state = self.state.as_deref().unwrap_or_default();
-        if state.is_empty() || !bool::from(state.as_bytes().ct_eq(pending.state().as_bytes())) {
+        if state.is_empty() || !bool::from(state.as_bytes().ct_eq(wanted.as_bytes())) {
             return Err(Denied::State);
         }
-        let server = &pending.server;
-        match &self.iss {
+        match (&self.iss, issuer) {
             // Character by character: no issuer is like another one.
-            Some(iss) if server.told_issuer() && *iss != server.issuer => return Err(Denied::Issuer),
-            None if server.iss => return Err(Denied::Issuer),
+            (Some(iss), Some(issuer)) if iss != issuer => return Err(Denied::Issuer),
+            (None, _) if promised => return Err(Denied::Issuer),
             _ => {}
         }
         match (self.code, self.error) {

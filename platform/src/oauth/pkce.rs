@@ -8,15 +8,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-/// 256 random bits in 43 characters that a URL takes as they are: a verifier, or a `state`.
-pub(super) fn random() -> Result<SecretString, OauthError> {
+/// 256 random bits in 43 characters that a URL takes as they are: a verifier, a `state`, what a cookie holds.
+///
+/// # Errors
+/// [`OauthError::Random`].
+pub fn random() -> Result<SecretString, OauthError> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
     SystemRandom::new().fill(&mut *bytes).map_err(|_| OauthError::Random)?;
     Ok(URL_SAFE_NO_PAD.encode(*bytes).into())
 }
 
 /// `code_challenge` of a verifier with the method S256.
-pub(super) fn challenge(verifier: &SecretString) -> String {
+#[must_use]
+pub fn challenge(verifier: &SecretString) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.expose_secret().as_bytes()))
 }
 

@@ -44,13 +44,16 @@ pub struct Granted {
 }
 
 /// A form and the header that authenticates it.
-pub(super) struct Form {
-    pub(super) body: Zeroizing<String>,
-    pub(super) authorization: Option<HeaderValue>,
+pub struct Form {
+    /// The body.
+    pub body: Zeroizing<String>,
+    /// The header, where the client authenticates with one.
+    pub authorization: Option<HeaderValue>,
 }
 
 /// Puts a request together, authenticated in one way.
-pub(super) fn form(client: &Client, auth: ClientAuth, fields: &[(&str, &str)]) -> Form {
+#[must_use]
+pub fn form(client: &Client, auth: ClientAuth, fields: &[(&str, &str)]) -> Form {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.extend_pairs(fields);
     let secret = client.secret.as_ref().map_or("", |secret| secret.expose_secret());

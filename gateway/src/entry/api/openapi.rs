@@ -52,7 +52,10 @@ fn complete(handlers: OpenApi) -> OpenApi {
     document.merge(handlers);
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("A static token or a ServiceAccount token. Under `aperium up` none is needed."))
+        .description(Some(
+            "A static token, a token of an OIDC issuer or a ServiceAccount token. Under `aperium up` none is needed. \
+             A browser that has signed in sends its session's cookie instead, and `X-CSRF-Token` with what changes something.",
+        ))
         .build();
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));

@@ -17,11 +17,13 @@ use tokio::time::Instant;
 mod claims;
 mod jwks;
 mod keys;
+mod sign_in;
 mod token;
 
 use keys::Keys;
 #[cfg(test)]
 pub(crate) use keys::Timing;
+pub(crate) use sign_in::{As, NoSignIn};
 
 /// The longest time that a verified token is believed without another look (blueprint §5).
 const MAX_AGE: Duration = Duration::from_secs(60);
@@ -106,7 +108,7 @@ impl Oidc {
         let algorithm = algorithm.ok_or(refused.clone())?;
         let found = issuer.keys.find(presented.kid.as_deref(), algorithm).await;
         let key = found.map_err(|problem| Failure::AuthenticationDown(problem.to_string()))?.ok_or(refused.clone())?;
-        let validation = validation(&issuer.settings, algorithm);
+        let validation = validation(&issuer.settings, &issuer.settings.audiences, algorithm);
         let verified =
             jsonwebtoken::decode::<claims::Verified>(token, &key, &validation).map_err(|_| refused.clone())?;
         let claims = verified.claims;
@@ -144,11 +146,11 @@ fn client(egress: &EgressRules) -> Result<ExternalClient, EgressError> {
 }
 
 /// What a token must say: issuer, audience, subject and end; what it says of its beginning counts too.
-fn validation(settings: &OidcIssuer, algorithm: Algorithm) -> Validation {
+fn validation(settings: &OidcIssuer, audiences: &[String], algorithm: Algorithm) -> Validation {
     let mut validation = Validation::new(algorithm);
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     validation.set_issuer(&[&settings.issuer]);
-    validation.set_audience(&settings.audiences);
+    validation.set_audience(audiences);
     validation.leeway = settings.clock_skew_seconds;
     validation.validate_nbf = true;
     validation

@@ -27,7 +27,7 @@ async fn the_document_says_what_the_flow_sends_and_comes_before_a_registration()
     };
     let (caller, sealer) = (Caller::new(Principal::Loopback), gateway.state.sessions.sealer());
     let begin = async || {
-        let url = people.begin(&caller, REDIRECT, sealer).await.unwrap();
+        let url = people.begin(&caller, REDIRECT, "", sealer).await.unwrap();
         url.query_pairs().into_owned().collect::<BTreeMap<String, String>>()
     };
     // A server that says nothing of such documents gets a registration.
@@ -46,7 +46,7 @@ async fn the_document_says_what_the_flow_sends_and_comes_before_a_registration()
     let iss = world.issuer();
     let query = [("code", "c"), ("state", begun["state"].as_str()), ("iss", iss.as_str())];
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-    people.finish(&caller, &query, sealer).await.unwrap();
+    people.finish(&caller, &query, "", sealer).await.unwrap();
     let form = world.form("/token");
     assert_eq!(
         (document["client_id"].as_str(), document["redirect_uris"][0].as_str()),

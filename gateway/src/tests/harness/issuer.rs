@@ -10,6 +10,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -61,6 +62,8 @@ pub(in crate::tests) fn now() -> i64 {
 pub(in crate::tests) struct Published {
     pub(in crate::tests) document: Value,
     pub(in crate::tests) keys: String,
+    /// What its token endpoint answers.
+    pub(in crate::tests) token: String,
 }
 
 /// An issuer on loopback.
@@ -69,26 +72,42 @@ pub(in crate::tests) struct Issuer {
     pub(in crate::tests) url: String,
     pub(in crate::tests) signer: Signer,
     pub(in crate::tests) published: Arc<Mutex<Published>>,
+    /// The forms that its token endpoint got.
+    pub(in crate::tests) forms: Arc<Mutex<Vec<String>>>,
 }
 
 impl Issuer {
     pub(in crate::tests) async fn start() -> Self {
         let signer = Signer::new("key-1");
         let keys = json!({ "keys": [signer.jwk()] }).to_string();
-        let published = Arc::new(Mutex::new(Published { document: Value::Null, keys }));
+        let published = Arc::new(Mutex::new(Published { document: Value::Null, keys, token: String::new() }));
+        let forms: Arc<Mutex<Vec<String>>> = Arc::default();
+        let sent = Arc::clone(&forms);
         let told = Arc::clone(&published);
         let origin = Origin::start(move |request: Request| {
             let now = told.lock().unwrap().clone();
             let text = match request.uri().path() {
                 "/.well-known/openid-configuration" => now.document.to_string(),
+                "/token" => now.token,
                 _ => now.keys,
             };
-            async move { Response::new(Body::from(text)) }
+            let (sent, asked) = (Arc::clone(&sent), request.uri().path() == "/token");
+            async move {
+                if asked {
+                    let form = request.into_body().collect().await.unwrap().to_bytes();
+                    sent.lock().unwrap().push(String::from_utf8(form.to_vec()).unwrap());
+                }
+                Response::new(Body::from(text))
+            }
         })
         .await;
         let url = format!("http://{}", origin.address);
-        published.lock().unwrap().document = json!({ "issuer": url, "jwks_uri": format!("{url}/keys") });
-        Self { origin, url, signer, published }
+        published.lock().unwrap().document = json!({
+            "issuer": url, "jwks_uri": format!("{url}/keys"), "authorization_endpoint": format!("{url}/authorize"),
+            "token_endpoint": format!("{url}/token"), "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": true,
+        });
+        Self { origin, url, signer, published, forms }
     }
 
     /// Claims of a good token.
@@ -115,6 +134,16 @@ impl Issuer {
             }
         }
         claims
+    }
+
+    /// What the token endpoint answers from now on: an ID token for a sign-in, with some claims different.
+    pub(in crate::tests) fn signs_in(&self, client: &str, nonce: &str, different: &Value) {
+        let mut claims = self.changed(&json!({ "aud": client, "nonce": nonce }));
+        for (name, value) in different.as_object().into_iter().flatten() {
+            claims[name] = value.clone();
+        }
+        let answer = json!({ "access_token": "a", "token_type": "Bearer", "id_token": self.signer.token(&claims) });
+        self.published.lock().unwrap().token = answer.to_string();
     }
 
     pub(in crate::tests) fn publish(&self, keys: &Value) {

@@ -234,6 +234,7 @@ impl World {
             source: CatalogSource::Given(watch::channel(given).1),
             own: Own { namespace: NAMESPACE.to_owned(), loopback: true, ..Own::default() },
             tokens_dir: None,
+            login_dir: None,
             data: None,
             sealer: Sealer::ephemeral().unwrap(),
             broker: config,

@@ -1,12 +1,15 @@
 //! `POST /api/connectors/<id>/connect` and `/disconnect`: a user authorises the gateway for a connector, or no longer.
 
 use super::{Answer, Asker, Error, ok, position};
-use crate::consent::{ConsentError, People};
-use crate::entry::consent::callback_of;
+use crate::consent::{ConsentError, People, Person};
+use crate::entry::consent::{browser, callback_of, connect_page};
 use crate::error::Failure;
+use crate::login::Visit;
+use crate::pipeline::authz::lacks_tenant;
 use crate::state::State;
+use axum::Extension;
 use axum::extract::{Path, State as Given};
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -31,7 +34,8 @@ struct Disconnected {
     disconnected: bool,
 }
 
-/// Begins the flow in which the caller authorises the gateway. It ends after 15 minutes.
+/// Begins the flow in which the caller authorises the gateway. It ends after 15 minutes, in the browser whose session asks.
+/// Who asks with a token gets the page where a browser signs in and begins it.
 #[utoipa::path(
     post, path = "/api/connectors/{id}/connect", operation_id = "connectConnector", tag = "connectors", summary = "Where the caller authorises the gateway",
     params(("id" = String, Path, description = "The connector's id")),
@@ -41,13 +45,21 @@ async fn connect(
     Given(gateway): Given<Arc<State>>,
     Path(id): Path<String>,
     headers: HeaderMap,
+    visit: Option<Extension<Arc<Visit>>>,
     asker: Asker,
 ) -> Answer {
     let people = people(&asker, &id)?;
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let redirect = callback_of(host, people.desk().id());
+    let id = people.desk().id();
     let caller = &asker.view.identity().caller;
-    let url = people.begin(caller, &redirect, gateway.sessions.sealer()).await.map_err(failure)?;
+    if Person::of(caller).is_none() {
+        return Err(failure(ConsentError::NoPerson).into());
+    }
+    let Some(browser) = browser(caller, visit.as_ref().map(|visit| &***visit)) else {
+        // A token says nothing of the browser that will come back: the flow begins where that one has signed in.
+        return ok(&Connect { auth_url: connect_page(&gateway, caller, &headers, id) });
+    };
+    let redirect = callback_of(&gateway, caller, &headers, id);
+    let url = people.begin(caller, &redirect, browser, gateway.sessions.sealer()).await.map_err(failure)?;
     ok(&Connect { auth_url: url.into() })
 }
 
@@ -65,6 +77,9 @@ async fn disconnect(Path(id): Path<String>, asker: Asker) -> Answer {
 
 /// The people of a connector that the caller is granted something on.
 fn people(asker: &Asker, id: &str) -> Result<Arc<People>, Failure> {
+    if lacks_tenant(&asker.snapshot, &asker.view) {
+        return Err(Failure::NoTenant);
+    }
     let position = position(&asker.snapshot, id)?;
     let entry = asker.snapshot.at(position).filter(|entry| asker.view.concerns(position, entry));
     let people = entry.ok_or(Failure::NotFound)?.people.clone();

@@ -6,6 +6,7 @@ use aperium_crds::settings::OidcIssuer;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::time::{Duration, SystemTime};
+use subtle::ConstantTimeEq as _;
 
 /// The longest subject (OpenID Connect Core §2), and the longest group and e-mail.
 const MAX_TEXT: usize = 255;
@@ -54,6 +55,18 @@ impl Verified {
         let ends = self.0.get("exp").and_then(Value::as_f64).filter(|ends| ends.is_finite()).unwrap_or_default();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         Duration::try_from_secs_f64((ends - now).clamp(0.0, 3600.0)).unwrap_or_default()
+    }
+
+    /// Whether an ID token is this client's alone and answers its nonce (OpenID Connect Core §3.1.3.7).
+    pub(super) fn is_for(&self, client: &str, nonce: &str) -> bool {
+        let alone = match self.0.get("aud") {
+            Some(Value::String(one)) => one == client,
+            Some(Value::Array(many)) => many.len() == 1 || self.0.contains_key("azp"),
+            _ => false,
+        };
+        let party = self.0.get("azp").is_none_or(|party| party == client);
+        let said = self.0.get("nonce").and_then(Value::as_str).unwrap_or_default();
+        alone && party && !nonce.is_empty() && bool::from(said.as_bytes().ct_eq(nonce.as_bytes()))
     }
 
     fn text(&self, name: &str) -> Option<&str> {

@@ -4,9 +4,10 @@
 use super::jwks::KeySet;
 use aperium_core::egress::{EgressRules, HostPort};
 use aperium_platform::egress::{EgressError, ExternalClient};
+use aperium_platform::oauth::Form;
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Limited};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
@@ -38,9 +39,9 @@ const MAX_DOCUMENT: usize = 64 * 1024;
 /// Bytes of the key set.
 const MAX_KEYS: usize = 256 * 1024;
 
-/// Why there are no keys. Holds nothing that the issuer wrote.
+/// Why there are no keys, or no answer. Holds nothing that the issuer wrote.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(super) enum KeysError {
+pub(crate) enum KeysError {
     /// It cannot be reached.
     #[error("issuer: {0}")]
     Egress(#[from] EgressError),
@@ -53,8 +54,8 @@ pub(super) enum KeysError {
     /// The document is about another issuer.
     #[error("issuer: its discovery document names another issuer")]
     Issuer,
-    /// Where the keys are is no place to fetch keys from.
-    #[error("issuer: jwks_uri must be an https URL; http only where egress.allowHosts names its host and port")]
+    /// Where the keys are, or another endpoint, is no place to ask.
+    #[error("issuer: its endpoints must be https URLs; http only where egress.allowHosts names their host and port")]
     Place,
     /// No answer.
     #[error("issuer: no answer in time")]
@@ -71,9 +72,24 @@ pub(super) struct Keys {
     fetching: tokio::sync::Mutex<()>,
 }
 
+/// Where an issuer signs people in, and what it says of that.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Places {
+    pub(super) authorization_endpoint: Option<String>,
+    pub(super) token_endpoint: Option<String>,
+    /// How clients may authenticate; nothing: `client_secret_basic` (OpenID Connect Discovery §3).
+    pub(super) token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    /// Nothing: it does not say.
+    pub(super) code_challenge_methods_supported: Option<Vec<String>>,
+    /// Whether its answers carry `iss` (RFC 9207 §3).
+    #[serde(default)]
+    pub(super) authorization_response_iss_parameter_supported: bool,
+}
+
 #[derive(Debug, Default)]
 struct Held {
     set: Option<(Arc<KeySet>, Instant)>,
+    places: Arc<Places>,
     problem: Option<KeysError>,
     tried: Option<Instant>,
     /// How often it was tried: whoever waited for another's attempt makes none.
@@ -123,6 +139,27 @@ impl Keys {
         Err(held.problem.clone().unwrap_or(KeysError::Timeout))
     }
 
+    /// What the discovery document says of sign-in.
+    ///
+    /// # Errors
+    /// [`KeysError`] while there is no document.
+    pub(super) async fn places(&self) -> Result<Arc<Places>, KeysError> {
+        let fresh = |held: &Held| held.set.as_ref().is_some_and(|(_, at)| at.elapsed() <= held.timing.fresh);
+        let attempts = {
+            let held = self.held();
+            if fresh(&held) {
+                return Ok(Arc::clone(&held.places));
+            }
+            held.attempts
+        };
+        self.refresh(attempts).await;
+        let held = self.held();
+        match held.set.as_ref().is_some_and(|(_, at)| at.elapsed() <= held.timing.stale) {
+            true => Ok(Arc::clone(&held.places)),
+            false => Err(held.problem.clone().unwrap_or(KeysError::Timeout)),
+        }
+    }
+
     fn look(&self, kid: Option<&str>, algorithm: Algorithm) -> (Option<(DecodingKey, Duration)>, u64) {
         let held = self.held();
         let usable =
@@ -160,8 +197,9 @@ impl Keys {
         held.attempts += 1;
         held.tried = Some(Instant::now());
         match outcome {
-            Ok(set) => {
+            Ok((set, places)) => {
                 held.set = Some((Arc::new(set), Instant::now()));
+                held.places = Arc::new(places);
                 held.problem = None;
             }
             Err(problem) => {
@@ -171,11 +209,13 @@ impl Keys {
         }
     }
 
-    async fn fetch(&self) -> Result<KeySet, KeysError> {
+    async fn fetch(&self) -> Result<(KeySet, Places), KeysError> {
         #[derive(Deserialize)]
         struct Document {
             issuer: String,
             jwks_uri: String,
+            #[serde(flatten)]
+            places: Places,
         }
         const DOCUMENT: &str = "discovery document";
         let base = self.issuer.trim_end_matches('/');
@@ -185,15 +225,38 @@ impl Keys {
             return Err(KeysError::Issuer);
         }
         let text = self.get(&document.jwks_uri, "key set", MAX_KEYS).await?;
-        KeySet::parse(&text).ok_or(KeysError::Unusable("key set"))
+        Ok((KeySet::parse(&text).ok_or(KeysError::Unusable("key set"))?, document.places))
     }
 
     async fn get(&self, url: &str, what: &'static str, limit: usize) -> Result<Bytes, KeysError> {
+        let (status, body) = self.exchange(Request::new(Body::empty()), url, what, limit).await?;
+        if status == StatusCode::OK { Ok(body) } else { Err(KeysError::Status(what, status.as_u16())) }
+    }
+
+    /// Posts a form to the token endpoint; whatever it answers.
+    pub(super) async fn post(&self, url: &str, form: Form) -> Result<(StatusCode, Bytes), KeysError> {
+        let mut request = Request::new(Body::from(form.body.as_bytes().to_vec()));
+        *request.method_mut() = Method::POST;
+        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if let Some(value) = form.authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        let exchange = self.exchange(request, url, "token endpoint", MAX_DOCUMENT);
+        tokio::time::timeout(LIMIT, exchange).await.unwrap_or(Err(KeysError::Timeout))
+    }
+
+    async fn exchange(
+        &self,
+        mut request: Request<Body>,
+        url: &str,
+        what: &'static str,
+        limit: usize,
+    ) -> Result<(StatusCode, Bytes), KeysError> {
         let uri: Uri = url.parse().map_err(|_| KeysError::Place)?;
         if !self.is_place(&uri) {
             return Err(KeysError::Place);
         }
-        let mut request = Request::new(Body::empty());
         *request.uri_mut() = uri;
         request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let client = match &self.client {
@@ -202,15 +265,13 @@ impl Keys {
             None => return Err(KeysError::Place),
         };
         let response = client.send(request).await?;
-        if response.status() != StatusCode::OK {
-            return Err(KeysError::Status(what, response.status().as_u16()));
-        }
+        let status = response.status();
         let body = Limited::new(response.into_body(), limit).collect().await;
-        body.map(http_body_util::Collected::to_bytes).map_err(|_| KeysError::Unusable(what))
+        Ok((status, body.map_err(|_| KeysError::Unusable(what))?.to_bytes()))
     }
 
     /// Keys over a line that anyone could write on are nobody's, unless an admin has named the host.
-    fn is_place(&self, uri: &Uri) -> bool {
+    pub(super) fn is_place(&self, uri: &Uri) -> bool {
         match uri.scheme_str() {
             Some("https") => true,
             Some("http") => uri.host().is_some_and(|host| {
