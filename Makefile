@@ -27,10 +27,10 @@ fmt: ## format
 
 # === tests: `make test` is all that CI runs ===
 
-test: lint build test-unit test-db test-api test-charts test-system test-seeds test-conformance test-clients test-servers test-replicas test-cluster ## everything below, in this order
+test: lint build test-unit test-db test-api test-charts test-system test-seeds test-conformance test-clients test-servers test-issuers test-replicas test-cluster ## everything below, in this order
 	@$(stage) --summary
 
-prepare: ## install what the tests start: Debian packages, Kubernetes, Prefect, the conformance suite, other clients and servers
+prepare: ## install what the tests start: Debian packages, Kubernetes, Prefect, the conformance suite, other clients, servers and issuers
 	$(stage) prepare tests/prepare.sh
 
 lint: ## formatting, clippy with warnings as errors, licences, bans and sources of dependencies
@@ -68,6 +68,9 @@ test-clients: build prepare ## MCP clients that others wrote, through the gatewa
 test-servers: build prepare ## MCP servers that others wrote, behind the gateway
 	$(stage) test-servers cargo test --locked --workspace --test servers
 
+test-issuers: build prepare ## OIDC issuers that others wrote: people sign in there, and agents bring their tokens
+	$(stage) test-issuers cargo test --locked --workspace --test issuers
+
 test-replicas: build ## two gateways behind a round robin, one of them killed under load
 	$(stage) test-replicas cargo test --locked --workspace --test replicas
 
@@ -93,4 +96,4 @@ bench-operator: ## time to the last child for 1, 100 and 1000 Connectors, beside
 	$(release)/bench-operator
 
 .PHONY: help up generate fmt test prepare lint build test-unit test-db test-api test-charts test-system \
-	test-seeds test-conformance test-clients test-servers test-replicas test-cluster images soak bench bench-operator
+	test-seeds test-conformance test-clients test-servers test-issuers test-replicas test-cluster images soak bench bench-operator

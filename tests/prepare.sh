@@ -27,3 +27,4 @@ fi
 "$here/prefect/install.sh" >/dev/null
 "$here/conformance/install.sh" >/dev/null
 "$here/clients/install.sh" >/dev/null
+"$here/issuers/install.sh" >/dev/null

@@ -111,8 +111,9 @@ impl Parts {
             && headers.contains_key(header::COOKIE)
             && !headers.contains_key(header::AUTHORIZATION);
         if by_cookie && !self.state.access.load().loopback() {
-            let found = session::visit(&self.state, request.method(), request.uri().path(), headers).await?;
-            if let Some((identity, visit)) = found {
+            // On the heap: the future of every request would have room for what only browsers need.
+            let visit = Box::pin(session::visit(&self.state, request.method(), request.uri().path(), headers));
+            if let Some((identity, visit)) = visit.await? {
                 request.extensions_mut().insert(visit);
                 return Ok(identity);
             }
