@@ -189,6 +189,32 @@ async fn who_signs_out_is_out_wherever_the_cookie_is() {
 }
 
 #[tokio::test]
+async fn a_session_is_one_on_all_replicas_and_ends_on_all() {
+    let issuer = Issuer::start().await;
+    let (_folder, store, ring) = database().await;
+    let replica = async || {
+        let mut setup = Setup::default().login(&issuer).grant("group:sales", &["odoo/**"]);
+        (setup.database, setup.sealer) = (Some(store.clone()), ring.clone());
+        setup.start().await
+    };
+    let (one, other) = (replica().await, replica().await);
+    let browser = Browser::default();
+    // Begun at one, ended at the other.
+    let asked = browser.begin(&one, "/login/corp").await;
+    issuer.signs_in("aperium-web", &asked["nonce"], &Value::Null);
+    let answer = [("code", "c"), ("state", asked["state"].as_str()), ("iss", issuer.url.as_str())];
+    let flow = browser.jar.lock().unwrap().clone();
+    assert_eq!(browser.come_back(&other, &answer).await.status, 303);
+    let again = Browser { jar: flow.into() };
+    assert_eq!(again.come_back(&one, &answer).await.status, 400, "it counts once on all of them");
+    assert_eq!((browser.whoami(&one).await.status, browser.whoami(&other).await.status), (200, 200));
+    let copy = Browser { jar: browser.jar.lock().unwrap().clone().into() };
+    let token = browser.token(&one, "/").await;
+    assert_eq!(browser.submit(&one, "/logout", &[("csrf", &token)]).await.status, 303);
+    assert_eq!(copy.whoami(&other).await.status, 401);
+}
+
+#[tokio::test]
 async fn a_cookie_counts_for_the_api_with_both_checks_and_for_the_data_path_not_at_all() {
     let issuer = Issuer::start().await;
     let (_folder, gateway) = gateway(&issuer).await;
