@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+mod audit;
 mod identity;
 mod login;
+pub use audit::{Arguments, Audit};
 pub use identity::{Claims, Delegate, IdentityError, OidcIssuer};
 pub use login::{LocalUser, Login, LoginError, OidcLogin, is_password_hash};
 
@@ -30,6 +32,8 @@ pub struct Settings {
     pub registration: Registration,
     /// What is told of requests.
     pub telemetry: Telemetry,
+    /// What stays on record of them.
+    pub audit: Audit,
     /// What the operator gives to the pods it makes.
     pub services: Services,
 }
@@ -272,6 +276,9 @@ pub enum SettingsError {
     /// More registered servers than one gateway polls.
     #[error("settings: registration.maxServers must be at most 1000")]
     Registration,
+    /// Records that would be kept for longer than anybody can mean.
+    #[error("settings: audit.retentionDays must be at most 36500; 0 keeps records for good")]
+    Retention,
 }
 
 impl Settings {
@@ -303,6 +310,9 @@ impl Settings {
         login::check(self)?;
         if self.registration.max_servers > 1000 {
             return Err(SettingsError::Registration);
+        }
+        if self.audit.retention_days > audit::MAX_RETENTION_DAYS {
+            return Err(SettingsError::Retention);
         }
         let limits = &self.limits;
         let in_range = [

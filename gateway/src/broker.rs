@@ -6,12 +6,14 @@
 //! probe ──mint──► lease ──► every pod of every service, whether it is ready or not
 //! delegate ──its ServiceAccount token, for whom, for what──► lease, for a call past the gateway
 //! ```
-//! What is refused is logged with the pod, the connector, the tenant and the reason.
+//! What is given and what is refused is on record with the pod, the connector, the tenant and the reason; probes, which come
+//! every few seconds, only where they are refused.
 
+use crate::audit::Audit;
 use crate::catalog::Place;
 use crate::snapshot::Snapshot;
 use aperium_core::id::{ConnectorId, ConnectorName, TenantId};
-use aperium_platform::lease::{Audience, Claims, LeaseError, LeaseSigner, Now};
+use aperium_platform::lease::{Audience, Claims, LeaseError, LeaseSigner, Now, PROBE};
 use aperium_platform::serve::ServerTls;
 use aperium_store::Store;
 use arc_swap::ArcSwap;
@@ -26,6 +28,7 @@ mod local;
 pub(crate) mod mint;
 pub(crate) mod pods;
 pub(crate) mod probe;
+mod recorded;
 mod redeemed;
 mod stored;
 
@@ -131,6 +134,7 @@ pub(crate) struct Broker {
     versions: Versions,
     pods: Option<Pods>,
     snapshot: Arc<ArcSwap<Snapshot>>,
+    audit: Audit,
 }
 
 impl Broker {
@@ -142,8 +146,10 @@ impl Broker {
         local: &LocalBroker,
         pods: Option<Pods>,
         snapshot: Arc<ArcSwap<Snapshot>>,
+        audit: Audit,
     ) -> Arc<Self> {
-        let broker = Arc::new(Self { signer, credentials, redeemed, versions: Versions::default(), pods, snapshot });
+        let versions = Versions::default();
+        let broker = Arc::new(Self { signer, credentials, redeemed, versions, pods, snapshot, audit });
         local.opened(&broker);
         broker
     }
@@ -160,7 +166,11 @@ impl Broker {
             Ok(claims) => self.give(pod, claims).await,
             Err(error) => Err(*error),
         };
-        record(pod, claims.as_ref().ok(), given.as_ref().err());
+        let (claims, refused) = (claims.as_ref().ok(), given.as_ref().err());
+        record(pod, claims, refused);
+        if refused.is_some() || claims.is_none_or(|claims| claims.tool != PROBE) {
+            self.audit.note(|| recorded::redeemed(pod, claims, refused));
+        }
         given
     }
 
@@ -181,6 +191,7 @@ impl Broker {
             Some((connector, tenant)) => self.load(tenant, connector).await,
             None => Err(BrokerError::NeedsLease),
         };
+        self.audit.note(|| recorded::own(pod, served.as_ref(), given.as_ref().err()));
         let refused = given.as_ref().err().map(|error| error.reason());
         let of = served.as_ref().map(|(connector, tenant)| (connector.as_str(), tenant.as_str()));
         let (connector, tenant) = of.unzip();

@@ -174,6 +174,7 @@ impl Failure {
         matches!(
             self,
             Self::NoRole
+                | Self::InternalHeader(_)
                 | Self::InsufficientScope(_)
                 | Self::NoTenant
                 | Self::NotAdmin
@@ -185,6 +186,15 @@ impl Failure {
                 | Self::UnknownTemplate(_)
                 | Self::Proxy(ProxyError::Denied | ProxyError::NoTenant)
         )
+    }
+
+    /// What the caller asked for, where it is not there or not for it.
+    fn asked(&self) -> Option<&str> {
+        match self {
+            Self::UnknownTool(name) | Self::UnknownPrompt(name) => Some(name),
+            Self::UnknownResource(name) | Self::UnknownTemplate(name) => Some(name),
+            _ => None,
+        }
     }
 
     /// What only the log says.
@@ -293,7 +303,7 @@ impl Failure {
 
     /// The answer. `stateless`: the message came under the stateless protocol.
     pub(crate) fn respond(&self, id: Option<&RawValue>, stateless: bool) -> Response {
-        trail::failed(self.outcome(), self.denies());
+        trail::failed(self.outcome(), self.denies(), self.asked());
         let message = self.to_string();
         let body = match self.code(stateless) {
             None => {
@@ -317,7 +327,7 @@ impl Failure {
 
     /// The answer of `/api`, whoever asks and whatever was asked: `{"error": …, "request_id": …}`.
     pub(crate) fn respond_api(&self, request_id: &str) -> Response {
-        trail::failed(self.outcome(), self.denies());
+        trail::failed(self.outcome(), self.denies(), self.asked());
         let mut writer = RawWriter::object(96);
         writer.text("error", &self.to_string()).text("request_id", request_id);
         let mut response = json(self.status(false), writer.finish());

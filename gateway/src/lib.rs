@@ -10,6 +10,7 @@
 
 mod access;
 mod app;
+mod audit;
 pub mod broker;
 mod catalog;
 mod changes;

@@ -1,5 +1,6 @@
 //! What happened → OpenMetrics. Labels come from closed sets, or are ids of Connectors.
 
+use crate::audit::meter::Meter as AuditMeter;
 use crate::snapshot::Kind;
 use aperium_platform::serve::Refusals;
 use http::StatusCode;
@@ -113,6 +114,7 @@ pub(crate) struct Metrics {
     subscriptions: Gauge,
     /// Stored credentials of tenants.
     pub(crate) credentials: Credentials,
+    audit: AuditMeter,
 }
 
 /// The metrics of one connector, looked up once.
@@ -220,6 +222,7 @@ impl Metrics {
         );
         registry.register("subscriptions", "Streams of changes that clients listen to", subscriptions.clone());
         let credentials = Credentials::register(registry);
+        let audit = AuditMeter::register(registry);
         Self {
             registry: all,
             requests,
@@ -237,12 +240,18 @@ impl Metrics {
             reloads_failed,
             subscriptions,
             credentials,
+            audit,
         }
     }
 
     /// The answer to a scrape.
     pub(crate) fn scrape(&self) -> axum::response::Response {
         aperium_platform::metrics::response(&self.registry)
+    }
+
+    /// The metrics of the audit log.
+    pub(crate) fn audit(&self) -> AuditMeter {
+        self.audit.clone()
     }
 
     /// The counter of what the listeners refuse.

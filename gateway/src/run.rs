@@ -2,6 +2,7 @@
 
 use crate::access::Access;
 use crate::app;
+use crate::audit::{Audit, Scribe, retention};
 use crate::broker::pods::Pods;
 use crate::broker::probe::{Prober, Where};
 use crate::broker::{Broker, BrokerConfig};
@@ -34,6 +35,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+/// How long the last records get, once the last request has ended.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
 
 /// Why a gateway does not start, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -88,12 +92,13 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::new(Arc::new(catalog), Vec::new(), None)));
     let metrics = Arc::new(Metrics::new());
     let spans = Spans::start(&settings, shutdown.clone())?;
+    let (audit, scribe) = audit(&config, &settings, &metrics);
     let BrokerConfig { signer, credentials, redeemed, listener, local } = config.broker;
     let pods = match &config.source {
         CatalogSource::Cluster { client, .. } => Some(Pods::new(client.clone())),
         CatalogSource::Given(_) | CatalogSource::Folder(_) | CatalogSource::Document(_) => None,
     };
-    let broker = Broker::new(signer, credentials, redeemed, &local, pods, Arc::clone(&snapshot));
+    let broker = Broker::new(signer, credentials, redeemed, &local, pods, Arc::clone(&snapshot), audit.clone());
     let state = Arc::new(State {
         access: ArcSwap::from_pointee(Access::new(&config.own, &settings, &tokens, None)),
         changes: Hub::new(Arc::clone(&snapshot), snapshots.clone(), Arc::clone(&metrics), shutdown.clone()),
@@ -110,6 +115,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         login: Login::new(config.login_dir),
         broker,
         database: config.database.map(Database::new),
+        audit,
         spans,
         loaded: AtomicBool::new(false),
     });
@@ -117,9 +123,16 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     let mut tasks = JoinSet::new();
     tasks.spawn(manager.run(receiver, shutdown.clone()));
     tasks.spawn(Arc::clone(&state.sessions).run(shutdown.clone()));
+    // The database outlives the last request and its record.
+    let (last_request, last_record) = (CancellationToken::new(), CancellationToken::new());
     if let Some(database) = &state.database {
-        tasks.spawn(Arc::clone(database).run(shutdown.clone()));
+        tasks.spawn(Arc::clone(database).run(last_record.clone()));
         tasks.spawn(tally::run(Arc::clone(&state), shutdown.clone()));
+    }
+    let scribe = scribe.map(|scribe| tokio::spawn(scribe.run(last_request.clone())));
+    if let (Some(database), true) = (&state.database, state.audit.is_on()) {
+        let snapshot = Arc::clone(&state.snapshot);
+        tasks.spawn(retention::run(database.store().clone(), snapshot, shutdown.clone()));
     }
     let read_tokens = tokens.clone();
     if !matches!(config.settings, SettingsSource::Fixed(_)) || config.tokens_dir.is_some() {
@@ -151,12 +164,34 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     }
     let served = serve_all(config.listeners, listener, &state, &settings, shutdown.clone()).await;
     shutdown.cancel();
+    last_request.cancel();
+    if let Some(scribe) = scribe
+        && tokio::time::timeout(LAST_RECORDS, scribe).await.is_err()
+    {
+        tracing::error!("the last records of the audit log were not written in time");
+    }
+    last_record.cancel();
     // They have heard it; the Lease is given back so that no other replica has to wait for its end.
     let ended = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(Duration::from_secs(5), ended).await.is_err() {
         tracing::warn!("some tasks did not end in time");
     }
     served.map_err(RunError::from)
+}
+
+/// The audit log, where there is a database to keep it.
+fn audit(config: &GatewayConfig, settings: &Settings, metrics: &Metrics) -> (Audit, Option<Scribe>) {
+    let Some(store) = config.database.clone().filter(|_| settings.audit.enabled) else {
+        let why = if settings.audit.enabled { "there is no database" } else { "the settings say so" };
+        tracing::warn!("no audit log is kept: {why}");
+        return (Audit::default(), None);
+    };
+    let replica = match &config.source {
+        CatalogSource::Cluster { replica, .. } => replica,
+        CatalogSource::Given(_) | CatalogSource::Folder(_) | CatalogSource::Document(_) => "gateway",
+    };
+    let (audit, scribe) = Audit::new(store, replica, metrics.audit());
+    (audit, Some(scribe))
 }
 
 fn check_loopback(config: &GatewayConfig) -> Result<(), RunError> {

@@ -1,6 +1,7 @@
 //! What all requests share: the current rules of access, the current Snapshot, metrics.
 
 use crate::access::Access;
+use crate::audit::Audit;
 use crate::broker::Broker;
 use crate::changes::hub::Hub;
 use crate::database::Database;
@@ -56,6 +57,8 @@ pub(crate) struct State {
     pub(crate) broker: Arc<Broker>,
     /// The platform database; without one nothing is kept for tenants, and nobody can authorise the gateway.
     pub(crate) database: Option<Arc<Database>>,
+    /// What stays on record; nothing without a database.
+    pub(crate) audit: Audit,
     /// Takes the spans of finished requests; none unless a collector is configured.
     pub(crate) spans: Option<Spans>,
     /// Whether the Catalog has been read once: before that nobody can be served.

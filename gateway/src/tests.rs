@@ -3,6 +3,7 @@
 mod access;
 mod access_log;
 mod api;
+mod audit;
 mod bad_input;
 mod broker;
 mod calls;

@@ -1,9 +1,10 @@
-//! What becomes known of one request while it is served → one line of the access log and two spans when its last byte
-//! has gone.
+//! What becomes known of one request while it is served → one line of the access log, two spans and one record of the
+//! audit log when its last byte has gone.
 //!
 //! The steps of the pipeline note what they decide; nobody carries it from hand to hand. A line holds who asked for
 //! what, by which Grant, and what came of it: never a path, an argument, a header or a token.
 
+use crate::audit::{Arguments, Audit};
 use crate::snapshot::Identity;
 use crate::spans::context::TraceContext;
 use crate::state::State as Gateway;
@@ -11,13 +12,14 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+mod recorded;
 mod traced;
 use traced::Traced;
 
@@ -35,8 +37,12 @@ pub(crate) struct Trail {
     request_id: Box<str>,
     http_method: Method,
     endpoint: &'static str,
+    /// Where the path says what is asked for: never on the data path.
+    path: Option<Box<str>>,
+    agent: Option<HeaderValue>,
     logged: bool,
     traced: Option<Traced>,
+    audit: Audit,
     facts: Mutex<Facts>,
 }
 
@@ -48,9 +54,14 @@ struct Facts {
     connector: Option<Box<str>>,
     name: Option<Box<str>>,
     grant: Option<Box<str>>,
+    /// What was denied, in the caller's words: for the audit log alone.
+    asked: Option<Box<str>>,
     decision: Option<&'static str>,
+    writes: bool,
+    arguments: Option<Arguments>,
     outcome: Option<&'static str>,
     status: Option<StatusCode>,
+    took: Option<Duration>,
     /// Whoever asks, in its trace.
     context: Option<TraceContext>,
     /// Whether the context is that of a caller, or made here.
@@ -58,20 +69,25 @@ struct Facts {
     upstream: Option<(SystemTime, Option<SystemTime>)>,
 }
 
-/// Begins to follow a request, where the settings want an access log and anyone reads it, or spans.
+/// Begins to follow a request, where the settings want an access log and anyone reads it, or spans, or there is an audit
+/// log.
 pub(crate) fn begin(gateway: &Gateway, request: &Request) -> Option<Arc<Trail>> {
     let logged = tracing::enabled!(target: "aperium::access", tracing::Level::INFO)
         && gateway.snapshot.load().catalog.settings.telemetry.access_log;
-    if !logged && gateway.spans.is_none() {
+    if !logged && gateway.spans.is_none() && !gateway.audit.is_on() {
         return None;
     }
+    let endpoint = endpoint(request.uri().path());
     let trail = Arc::new(Trail {
         started: Instant::now(),
         request_id: request_id(request.headers()).into(),
         http_method: request.method().clone(),
-        endpoint: endpoint(request.uri().path()),
+        endpoint,
+        path: matches!(endpoint, "api" | "oauth").then(|| request.uri().path().into()),
+        agent: request.headers().get(header::USER_AGENT).cloned(),
         logged,
         traced: gateway.spans.clone().map(Traced::new),
+        audit: gateway.audit.clone(),
         facts: Mutex::default(),
     });
     trail.join(request.headers().get("traceparent").and_then(|value| value.to_str().ok()));
@@ -81,9 +97,22 @@ pub(crate) fn begin(gateway: &Gateway, request: &Request) -> Option<Arc<Trail>> 
 /// Follows it to the last byte of its answer.
 pub(crate) async fn follow(trail: Option<Arc<Trail>>, answering: impl Future<Output = Response>) -> Response {
     let Some(trail) = trail else { return answering.await };
+    let mut left = Left(Some(Arc::clone(&trail)));
     let response = CURRENT.scope(Arc::clone(&trail), answering).await;
+    left.0 = None;
     trail.with(|facts| facts.status = Some(response.status()));
     response.map(|inner| Body::new(Followed { inner, trail, ended: false }))
+}
+
+/// A caller that leaves before there is an answer ends its request too.
+struct Left(Option<Arc<Trail>>);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        if let Some(trail) = self.0.take() {
+            trail.finish(false);
+        }
+    }
 }
 
 /// The id that was put into the headers.
@@ -100,6 +129,8 @@ fn endpoint(path: &str) -> &'static str {
         _ if is("/v1/mcp") => "mcp",
         _ if is("/v1/connectors") => "proxy",
         _ if is("/api") => "api",
+        _ if is("/aperture/auth") => "oauth",
+        _ if is("/broker") => "broker",
         _ => "other",
     }
 }
@@ -139,25 +170,48 @@ pub(crate) fn traceparent() -> Option<HeaderValue> {
     CURRENT.try_with(header).ok().flatten()
 }
 
-/// The caller may.
-pub(crate) fn permitted(connector: &str, name: Option<&str>, grant: &str) {
+/// The caller may, by this Grant. `writes`: it may change something upstream.
+pub(crate) fn permitted(connector: &str, name: Option<&str>, grant: Option<&str>, writes: bool) {
     note(|facts| {
         facts.connector = Some(connector.into());
-        facts.name = name.map(|name| name.chars().take(MAX_NAME).collect::<String>().into());
-        facts.grant = Some(grant.into());
+        facts.name = name.map(shortened);
+        facts.grant = grant.map(Into::into);
         facts.decision = Some("allowed");
+        facts.writes = writes;
         facts.upstream = Some((SystemTime::now(), None));
     });
 }
 
-/// There is no answer but a failure; `denied` when it was the caller who may not.
-pub(crate) fn failed(outcome: &'static str, denied: bool) {
+/// What the permitted request carries, where anything of it is to be kept.
+pub(crate) fn carries(arguments: impl FnOnce() -> Option<Arguments>) {
+    let _ = CURRENT.try_with(|trail| {
+        if trail.audit.is_on() {
+            trail.with(|facts| facts.arguments = arguments());
+        }
+    });
+}
+
+/// What was asked for, in the caller's words, where there is no permission.
+pub(crate) fn about(connector: &str, asked: Option<&str>) {
+    note(|facts| {
+        facts.connector = Some(shortened(connector));
+        facts.asked = asked.map(shortened);
+    });
+}
+
+/// There is no answer but a failure; `denied` when it was the caller who may not, and what it asked for.
+pub(crate) fn failed(outcome: &'static str, denied: bool, asked: Option<&str>) {
     note(|facts| {
         facts.outcome = Some(outcome);
         if denied {
             facts.decision = Some("denied");
+            facts.asked = asked.map(shortened).or_else(|| facts.asked.take());
         }
     });
+}
+
+fn shortened(name: &str) -> Box<str> {
+    name.chars().take(MAX_NAME).collect::<String>().into()
 }
 
 fn note(fact: impl FnOnce(&mut Facts)) {
@@ -193,8 +247,9 @@ impl Trail {
         });
     }
 
-    fn finish(&self, complete: bool) {
+    fn finish(self: &Arc<Self>, complete: bool) {
         self.with(|facts| {
+            facts.took = Some(self.started.elapsed());
             let done = match facts.status.map(|status| status.as_u16()) {
                 Some(..400) => "ok",
                 _ => "failed",
@@ -207,6 +262,9 @@ impl Trail {
         }
         if let Some(traced) = &self.traced {
             self.read(|facts| traced.tell(self, facts));
+        }
+        if self.audit.is_on() && self.read(|facts| self.is_recorded(facts)) {
+            self.audit.ended(self);
         }
     }
 
@@ -287,6 +345,7 @@ mod tests {
             ("/v1/connectors/github/users/secret", "proxy"),
             ("/api/config", "api"),
             ("/metrics", "metrics"),
+            ("/aperture/auth/mail/callback", "oauth"),
             ("/anything", "other"),
         ] {
             assert_eq!(endpoint(path), class, "{path}");

@@ -10,11 +10,14 @@
 
 pub mod chain;
 pub mod checkpoint;
+mod read;
 pub mod record;
+mod retention;
 mod rows;
 pub mod verify;
 
 pub use chain::{Chain, Entry, Hash, Head};
 pub use checkpoint::{Checkpoint, Cuts, PublicKey, Signed, SigningKey};
-pub use record::{Access, Decision, Phase, Record};
+pub use read::{Filter, Page, Place};
+pub use record::{Access, Decision, Line, Phase, Record, bounded};
 pub use verify::{Finding, Report, Verifier};

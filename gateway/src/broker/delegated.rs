@@ -15,6 +15,7 @@ use crate::pipeline::authz::{self, Decision, Permit, Scope, Wanted};
 use crate::pipeline::credential::CredentialError;
 use crate::snapshot::Kind;
 use crate::state::State as Gateway;
+use crate::trail;
 use aperium_core::caller::Principal;
 use aperium_core::id::ConnectorId;
 use aperium_platform::lease::MAX_LIFETIME;
@@ -55,9 +56,14 @@ struct Given {
 }
 
 async fn lease(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let trail = trail::begin(&gateway, &request);
+    trail::follow(trail, answer(&gateway, request)).await
+}
+
+async fn answer(gateway: &Gateway, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let request_id = parts.headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let mut response = match give(&gateway, &parts.headers, body, request_id).await {
+    let mut response = match give(gateway, &parts.headers, body, request_id).await {
         Ok(given) => {
             gateway.metrics.request("lease", "ok");
             Json(given).into_response()
@@ -75,12 +81,14 @@ async fn lease(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
 
 async fn give(gateway: &Gateway, headers: &HeaderMap, body: Body, request_id: &str) -> Result<Given, Failure> {
     let identity = authn::identify(gateway, headers).await?;
+    trail::called_by(&identity);
     let delegate = identity.caller.delegate.as_deref();
     if !delegate.is_some_and(|delegate| matches!(delegate.principal, Principal::ServiceAccount { .. })) {
         let what = "access denied: leases are for ServiceAccounts that are delegates and name a tenant of theirs";
         return Err(Failure::Forbidden(what.to_owned()));
     }
     let asked: Asked = strict(headers, body, MAX_BODY).await?;
+    trail::about(&asked.connector, Some(&asked.tool));
     let snapshot = gateway.snapshot.load_full();
     let view = snapshot.view(&identity).map_err(|_| Failure::NoRole)?;
     let wanted = Wanted { action: Action::Call, kind: Kind::Tools, name: Cow::Borrowed(&asked.tool) };
@@ -96,11 +104,20 @@ async fn give(gateway: &Gateway, headers: &HeaderMap, body: Body, request_id: &s
             return Err(Failure::Forbidden(what.to_owned()));
         }
         Err(other) => return Err(other),
-        Ok(Decision::Unavailable(entry)) => {
+        Ok(Decision::Unavailable(entry, _)) => {
             let inside = format!("{} is not discovered", entry.config.id);
             return Err(Failure::Unavailable { outside: "the connector is unavailable", inside });
         }
     };
+    let connector = permit.connector().config.id.as_str();
+    trail::permitted(connector, Some(permit.name()), Some(permit.grant()), permit.writes());
+    if permit.writes() {
+        // Who holds the lease needs nobody else's leave any more.
+        gateway.audit.intent().await.map_err(|error| Failure::Unavailable {
+            outside: "the lease could not be put on record: try again later",
+            inside: error.reason().to_owned(),
+        })?;
+    }
     mint(gateway, &permit, request_id).await
 }
 

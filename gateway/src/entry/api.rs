@@ -22,6 +22,7 @@ use std::time::Duration;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
+mod audit;
 mod change;
 mod config;
 mod connectors;
@@ -46,6 +47,7 @@ pub(crate) fn routes(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
 /// The routes of each area, with their descriptions.
 fn areas() -> OpenApiRouter<Arc<Gateway>> {
     OpenApiRouter::new()
+        .merge(audit::routes())
         .merge(config::routes())
         .merge(connectors::routes())
         .merge(credentials::routes())

@@ -12,6 +12,7 @@ use crate::pipeline::authz::proxy;
 use crate::pipeline::route::proxy::ProxyTarget;
 use crate::snapshot::Identity;
 use crate::state::State as Gateway;
+use crate::trail;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
@@ -51,14 +52,20 @@ async fn forward(gateway: &Gateway, identity: &Arc<Identity>, request: Request) 
     let view = snapshot.view(identity).map_err(|_| Failure::NoRole)?;
     let (parts, body) = request.into_parts();
     let (id, rest) = split(parts.uri.path()).ok_or(Failure::NotFound)?;
-    let permit = proxy::proxy(&snapshot, &view, id)?;
+    let permit = proxy::proxy(&snapshot, &view, id).inspect_err(|_| trail::about(id, None))?;
     let Some(target) = ProxyTarget::of(&permit, rest, parts.uri.query()).map_err(ProxyError::Path)? else {
         let position = permit.position();
         return managed(gateway, snapshot, view, position, Request::from_parts(parts, body)).await;
     };
     let head = up::head(&parts, target.carries_secret())?;
+    let writes = !parts.method.is_safe();
     let mut record = Record::start(gateway, permit, &parts);
-    match exchange(gateway, &target, &parts, head, body).await {
+    let recorded = if writes { gateway.audit.intent().await } else { Ok(()) };
+    let answered = match recorded {
+        Ok(()) => exchange(gateway, &target, &parts, head, body).await,
+        Err(refused) => Err(refused.into()),
+    };
+    match answered {
         Ok(answer) => response::of(&target, &parts.method, answer, record).map_err(Failure::from),
         Err(error) => {
             record.failed(&error);

@@ -95,7 +95,10 @@ impl Context {
         let position = ConnectorId::any(id).ok().and_then(|id| snapshot.position(&id));
         let concerned =
             position.filter(|position| snapshot.at(*position).is_some_and(|entry| view.concerns(*position, entry)));
-        let position = concerned.ok_or(Failure::NotFound)?;
+        let position = concerned.ok_or_else(|| {
+            trail::about(id, None);
+            Failure::NotFound
+        })?;
         Ok(Self { snapshot, view, scope: Scope::One(position) })
     }
 }

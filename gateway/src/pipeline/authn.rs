@@ -3,6 +3,7 @@
 use crate::error::Failure;
 use crate::snapshot::Identity;
 use crate::state::State as Gateway;
+use crate::trail;
 use aperium_core::caller::{Caller, Principal};
 use aperium_platform::bearer;
 use http::{HeaderMap, header};
@@ -27,7 +28,9 @@ static LOOPBACK: LazyLock<Arc<Identity>> = LazyLock::new(|| Identity::new(Caller
 /// [`delegate::Delegates::acting`] says.
 pub(crate) async fn identify(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<Identity>, Failure> {
     let identity = authenticate(gateway, headers).await?;
-    gateway.access.load().delegates.acting(identity, headers)
+    // Whoever may not act for others is known all the same.
+    let acting = gateway.access.load().delegates.acting(Arc::clone(&identity), headers);
+    acting.inspect_err(|_| trail::called_by(&identity))
 }
 
 async fn authenticate(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<Identity>, Failure> {

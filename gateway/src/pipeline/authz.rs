@@ -84,6 +84,12 @@ impl Permit {
         self.aggregate.then_some(&self.connector.config.id)
     }
 
+    /// Whether it may change something upstream: a tool that nobody vouches for may.
+    pub(crate) fn writes(&self) -> bool {
+        let known = self.connector.is_system() || self.item().is_some_and(|item| item.reads);
+        self.action == Action::Call && !known
+    }
+
     /// Who asks.
     pub(crate) fn identity(&self) -> &Arc<Identity> {
         self.view.identity()
@@ -100,8 +106,8 @@ impl Permit {
 pub(crate) enum Decision {
     /// The request may go ahead.
     Permitted(Permit),
-    /// It may be there and the caller would be allowed, but its connector cannot be asked.
-    Unavailable(Arc<Entry>),
+    /// It may be there and the caller would be allowed, but its connector cannot be asked; by the connector's own name.
+    Unavailable(Arc<Entry>, Box<str>),
 }
 
 /// Whether tenants are configured and the caller has none: then it may look, and call nothing.
@@ -175,7 +181,7 @@ impl<'q> Question<'q> {
             // A service's tool may carry the prefix itself, so both spellings count.
             let granted = self.may(position, entry, &own)
                 || (self.wanted.kind == Kind::Tools && self.may(position, entry, &self.wanted.name));
-            return granted.then(|| Decision::Unavailable(Arc::clone(entry)));
+            return granted.then(|| Decision::Unavailable(Arc::clone(entry), (&*own).into()));
         }
         if self.wanted.kind != Kind::Resources || self.wanted.action != Action::Read {
             return None;

@@ -3,7 +3,7 @@
 
 use super::hidden::{hides_text, is_hidden};
 use super::kind::Kind;
-use crate::catalog::ConnectorConfig;
+use crate::catalog::{ConnectorConfig, Place};
 use crate::era::mirrored::Mirrored;
 use crate::raw::{Edits, RawObject, as_text};
 use aperium_core::name::{ExposedNames, expose_uri};
@@ -12,6 +12,20 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Whether a tool is known to change nothing: an admin says so, or it is one of our own. What a remote server says of its
+/// tools proves nothing.
+fn reads(config: &ConnectorConfig, kind: Kind, name: &str, definition: &RawValue) -> bool {
+    if kind != Kind::Tools || config.retryable.contains(name) {
+        return true;
+    }
+    let ours = matches!(config.place, Place::Service { .. });
+    let annotations = RawObject::parse(definition.get()).ok().filter(|_| ours);
+    let annotations = annotations.as_ref().and_then(|tool| tool.get("annotations"));
+    annotations
+        .and_then(|told| RawObject::parse(told.get()).ok())
+        .is_some_and(|told| told.get("readOnlyHint").is_some_and(|hint| hint.get() == "true"))
+}
 
 /// The most bytes of a name or URI.
 const MAX_NAME: usize = 1024;
@@ -29,6 +43,8 @@ pub(crate) struct Item {
     pub(crate) exposed_definition: Box<str>,
     /// What is known of it beyond that.
     pub(crate) detail: Detail,
+    /// Whether somebody who is to be believed says that it changes nothing.
+    pub(crate) reads: bool,
 }
 
 /// What only some kinds have.
@@ -101,6 +117,7 @@ impl Set {
                 definition: definition.get().into(),
                 exposed_definition: renamed(config, kind, definition, exposed).into(),
                 detail,
+                reads: reads(config, kind, name, definition),
             });
         }
         set

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tower::ServiceExt as _;
 
 /// Knows the pods of two services by their tokens, and a token that is bound to no pod.
-fn api_server() -> kube::Client {
+pub(super) fn api_server() -> kube::Client {
     let service = tower::service_fn(|request: http::Request<kube::client::Body>| async {
         let body = http_body_util::BodyExt::collect(request.into_body()).await.unwrap().to_bytes();
         let review: Value = serde_json::from_slice(&body).unwrap();
@@ -38,7 +38,7 @@ fn api_server() -> kube::Client {
     kube::Client::new(service, "default")
 }
 
-async fn redeem(gateway: &Gateway, token: &str, leases: &[&str]) -> Answer {
+pub(super) async fn redeem(gateway: &Gateway, token: &str, leases: &[&str]) -> Answer {
     let mut request = Request::post("/broker/v1/redeem").header("authorization", format!("Bearer {token}"));
     for lease in leases {
         request = request.header(LEASE_HEADER, *lease);

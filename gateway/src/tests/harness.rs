@@ -2,6 +2,7 @@
 
 use crate::access::{Access, Own};
 use crate::app;
+use crate::audit::Audit;
 use crate::broker::pods::Pods;
 use crate::broker::{Broker, BrokerConfig};
 use crate::catalog::{Catalog, ResourceKey, Resources};
@@ -204,6 +205,8 @@ impl Setup {
         let metrics = Arc::new(Metrics::new());
         let spans = crate::spans::Spans::start(&settings, stop.clone()).unwrap();
         let pods = self.reviewer.clone().map(Pods::new);
+        let audit = self.database.clone().map(|store| Audit::new(store, "gateway", metrics.audit()));
+        let (audit, scribe) = audit.unzip();
         let state = Arc::new(State {
             access: ArcSwap::from_pointee(Access::new(&own, &settings, &TokenFiles::default(), None)),
             changes: Hub::new(Arc::clone(&snapshot), snapshots.clone(), Arc::clone(&metrics), stop.clone()),
@@ -225,13 +228,18 @@ impl Setup {
                 &self.broker.local,
                 pods,
                 snapshot,
+                audit.clone().unwrap_or_default(),
             ),
             database: self.database.map(Database::new),
+            audit: audit.unwrap_or_default(),
             spans,
             loaded: AtomicBool::new(false),
         });
         let manager = Manager::new(Arc::clone(&state), own, settings, events.clone(), changed);
         tokio::spawn(manager.run(receiver, stop.clone()));
+        if let Some(scribe) = scribe {
+            tokio::spawn(scribe.run(stop.clone()));
+        }
         if let Some(database) = &state.database {
             tokio::spawn(Arc::clone(database).run(stop.clone()));
         }

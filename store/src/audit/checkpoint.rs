@@ -1,6 +1,7 @@
 //! The heads of a replica's chains → one signed text, which also covers the checkpoint before it, whoever made that.
 
 use super::chain::{Hash, Head};
+use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -8,6 +9,7 @@ use std::fmt;
 /// The form of a checkpoint.
 pub const VERSION: u8 = 1;
 const SIGNED: &[u8] = b"aperium audit checkpoint 1\n";
+const SALT: &[u8] = b"aperium audit arguments 1\n";
 
 /// What is signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,21 +105,36 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// A key that signs.
-pub struct SigningKey(Ed25519KeyPair);
+/// A key that signs, and salts digests of arguments.
+pub struct SigningKey {
+    pair: Ed25519KeyPair,
+    salt: hmac::Key,
+}
 
 impl SigningKey {
     /// The key of a seed; `None` if it is not 32 bytes.
     #[must_use]
     pub fn from_seed(seed: &[u8]) -> Option<Self> {
-        Ed25519KeyPair::from_seed_unchecked(seed).ok().map(Self)
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
+        let salt = hmac::sign(&hmac::Key::new(HMAC_SHA256, seed), SALT);
+        Some(Self { pair, salt: hmac::Key::new(HMAC_SHA256, salt.as_ref()) })
+    }
+
+    /// The salted digest of arguments, given their SHA-256. The same arguments of another tenant have another one, and
+    /// without the key nobody can try out what they were.
+    #[must_use]
+    pub fn digest(&self, tenant: &str, sha256: &[u8; 32]) -> String {
+        let mut context = hmac::Context::with_key(&self.salt);
+        context.update(sha256);
+        context.update(tenant.as_bytes());
+        format!("hmac-sha256:{}", hex::encode(context.sign()))
     }
 
     /// Who verifies what it signs.
     #[must_use]
     pub fn public(&self) -> PublicKey {
         let mut key = [0; 32];
-        let bytes = self.0.public_key().as_ref();
+        let bytes = self.pair.public_key().as_ref();
         if bytes.len() == key.len() {
             key.copy_from_slice(bytes);
         }
@@ -130,7 +147,7 @@ impl SigningKey {
     /// None in practice: a checkpoint holds nothing that JSON cannot.
     pub fn sign(&self, checkpoint: &Checkpoint) -> Result<Signed, serde_json::Error> {
         let body = serde_json::to_string(checkpoint)?;
-        let signature = hex::encode(self.0.sign(&message(&body)));
+        let signature = hex::encode(self.pair.sign(&message(&body)));
         Ok(Signed { seq: checkpoint.seq, body, signature })
     }
 }
@@ -138,5 +155,22 @@ impl SigningKey {
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningKey({})", self.public())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_of_arguments_is_of_this_key_and_this_tenant() {
+        let key = |byte| SigningKey::from_seed(&[byte; 32]).unwrap();
+        let one = key(7).digest("acme", &[1; 32]);
+        assert_eq!(one, key(7).digest("acme", &[1; 32]));
+        assert!(one.starts_with("hmac-sha256:") && one.len() == 76, "{one}");
+        for other in [key(8).digest("acme", &[1; 32]), key(7).digest("beta", &[1; 32]), key(7).digest("acme", &[2; 32])]
+        {
+            assert_ne!(one, other);
+        }
     }
 }

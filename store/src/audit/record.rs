@@ -69,7 +69,7 @@ pub struct Record {
     /// The program that calls, by what it says of itself (`User-Agent`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
-    /// The way in: `mcp`, `proxy`, `api`, `register`, `broker`.
+    /// The way in: `mcp`, `proxy`, `api`, `register`, `oauth`, `broker`; `audit` for the log's own.
     pub endpoint: String,
     /// The method of MCP, or that of HTTP.
     pub method: String,
@@ -94,9 +94,12 @@ pub struct Record {
     /// From the first byte to the last, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<u64>,
-    /// The arguments, as the policy wants them kept.
+    /// The arguments, as the policy wants them kept: `hmac-sha256:<hex>`, or the arguments themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<String>,
+    /// How many records of reads were lost before this one because there was no room for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<u64>,
 }
 
 /// A line: the record and its place. The order of the fields is the order of the text.

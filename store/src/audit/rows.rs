@@ -16,7 +16,7 @@ const KEY: Purpose = Purpose::new("audit signing key");
 /// Rows of one page.
 const PAGE: i64 = 1000;
 /// How often another replica may be faster with a checkpoint.
-const ATTEMPTS: u32 = 8;
+pub(super) const ATTEMPTS: u32 = 8;
 
 impl Store {
     /// Appends entries, all or none. Entries that are there already are left as they are: a batch may be sent again.
@@ -176,7 +176,7 @@ pub(super) async fn next_checkpoint(
     Ok(signed)
 }
 
-fn signed(row: &Row) -> Result<Signed, StoreError> {
+pub(super) fn signed(row: &Row) -> Result<Signed, StoreError> {
     Ok(Signed { seq: place(row)?, body: row.text("body")?, signature: row.text("signature")? })
 }
 
@@ -188,7 +188,7 @@ fn entry(row: &Row) -> Result<Entry, StoreError> {
 }
 
 /// A place below one is none; it is told as 0, which no chain has.
-fn place(row: &Row) -> Result<u64, StoreError> {
+pub(super) fn place(row: &Row) -> Result<u64, StoreError> {
     Ok(u64::try_from(row.int("seq")?).unwrap_or(0))
 }
 

@@ -25,6 +25,7 @@ use utoipa_axum::routes;
         (name = "credentials", description = "What a tenant's connectors authenticate with"),
         (name = "tenants", description = "Of whom anything is stored"),
         (name = "grants", description = "Who may use what"),
+        (name = "audit", description = "What is on record"),
         (name = "configuration", description = "All of it as one document"),
         (name = "registration", description = "Servers that register themselves"),
         (name = "api", description = "This description")

@@ -1,5 +1,6 @@
 //! Why a request on a proxy path is not answered by its upstream.
 
+use crate::audit::Unrecorded;
 use crate::pipeline::upstream::UpstreamError;
 use aperium_core::path_join::PathError;
 use aperium_platform::egress::EgressError;
@@ -35,6 +36,9 @@ pub(crate) enum ProxyError {
     /// No answer within the limit of a call.
     #[error("upstream gave no answer in time")]
     Timeout,
+    /// It may write, and cannot be put on record.
+    #[error("the request was not sent on: {0}: try again later")]
+    Unrecorded(#[from] Unrecorded),
     /// No usable answer.
     #[error(transparent)]
     Upstream(Unreached),
@@ -79,6 +83,7 @@ impl ProxyError {
             Self::Slow => "BodyTimeout",
             Self::Redirect(_) => "RedirectBlocked",
             Self::Timeout => "Timeout",
+            Self::Unrecorded(refused) => refused.reason(),
             Self::Upstream(unreached) => unreached.reason,
         }
     }
@@ -91,6 +96,7 @@ impl ProxyError {
             Self::Method | Self::Path(_) | Self::Upgrade | Self::TooLarge(_) | Self::Slow => "invalid",
             Self::Redirect(_) => "redirect_blocked",
             Self::Timeout => "timeout",
+            Self::Unrecorded(_) => "unrecorded",
             Self::Upstream(_) => "unavailable",
         }
     }
@@ -105,6 +111,7 @@ impl ProxyError {
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Redirect(_) | Self::Upstream(_) => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unrecorded(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 

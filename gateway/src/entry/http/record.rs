@@ -26,7 +26,8 @@ pub(super) struct Record {
 impl Record {
     /// Begins with a permitted request.
     pub(super) fn start(gateway: &Gateway, permit: ProxyPermit, parts: &Parts) -> Self {
-        trail::permitted(permit.connector().config.id.as_str(), None, permit.grant());
+        let (connector, writes) = (permit.connector().config.id.as_str(), !parts.method.is_safe());
+        trail::permitted(connector, None, Some(permit.grant()), writes);
         Self {
             metrics: Arc::clone(&gateway.metrics),
             permit,

@@ -3,6 +3,7 @@
 use super::authorize::{Back, Prompt, Question, Why};
 use super::session::{KEEP_ALIVE, KEEP_ALIVE_COMMENT, event_stream};
 use super::{Accepts, Context, Incoming, accepts, wanted};
+use crate::audit::{Arguments, Unrecorded};
 use crate::era::mirrored::{self, Mirrored};
 use crate::era::{Era, META_CAPABILITIES, META_LEVEL};
 use crate::error::{self, Failure, json, rpc_error, rpc_result};
@@ -49,14 +50,21 @@ pub(super) async fn call(
     let Some(params) = params else { return Err(wanted.unknown()) };
     let request_id = request_id(message.headers);
     let caller = &context.view.identity().caller;
-    let permit = match decide(context, wanted)? {
+    let decided = decide(context, wanted).inspect_err(|_| {
+        if let Some(entry) = context.only().and_then(|position| context.snapshot.at(position)) {
+            trail::about(entry.config.id.as_str(), None);
+        }
+    });
+    let permit = match decided? {
         Decision::Permitted(permit) => permit,
-        Decision::Unavailable(entry) => {
+        Decision::Unavailable(entry, name) => {
+            trail::permitted(entry.config.id.as_str(), Some(&name), None, false);
             let prompt = Prompt::of(gateway, caller, &entry, &message, params, (action, era));
             let failed = match prompt {
                 Some(prompt) => unauthorised_yet(&prompt, caller, &entry, request_id).await,
                 None => not_discovered(&entry, request_id),
             };
+            trail::failed(failed.outcome, false, None);
             gateway.metrics.request(action.method(), failed.outcome);
             return Ok(failed_answer(action, message.id, &failed, request_id));
         }
@@ -113,10 +121,16 @@ pub(super) async fn call(
     let reread = opened.as_deref().and_then(|opened| RawObject::parse(opened).ok());
     let params = reread.as_ref().unwrap_or(params);
     let stand_in = stand_in(gateway, context, &target, params, era);
-    let lease = lease(gateway, &permit, request_id).await;
     let mut record = Record::start(gateway, permit, request_id);
     record.prompt = prompt.map(Box::new);
-    match lease {
+    let policy = context.snapshot.catalog.settings.audit.arguments;
+    trail::carries(|| Arguments::of(policy, params.get("arguments")?.get()));
+    if record.permit.writes()
+        && let Err(refused) = gateway.audit.intent().await
+    {
+        return Ok(failed_answer(action, message.id, &record.unrecorded(refused), request_id));
+    }
+    match lease(gateway, &record.permit, request_id).await {
         Ok(lease) => along.headers.extend(lease),
         Err(error) => return Ok(failed_answer(action, message.id, &record.failed(&error.into()), request_id)),
     }
@@ -230,6 +244,7 @@ async fn resume(
         let failed = Failed::new("outcome_unknown", message_text, "outcome_unknown");
         return failed_answer(permit.action(), message.id, &failed, request_id);
     };
+    trail::permitted(record.connector(), Some(permit.name()), Some(permit.grant()), permit.writes());
     relay.resume(message.id, params);
     answer(&gateway.parked, relay, record, None, message, accepts(message.headers)).await
 }
@@ -511,7 +526,8 @@ struct Record {
 impl Record {
     fn start(gateway: &Gateway, permit: Permit, request_id: &str) -> Self {
         let metrics = Arc::clone(&gateway.metrics);
-        trail::permitted(permit.connector().config.id.as_str(), Some(permit.name()), permit.grant());
+        let connector = permit.connector().config.id.as_str();
+        trail::permitted(connector, Some(permit.name()), Some(permit.grant()), permit.writes());
         let (started, request_id, trail) = (Instant::now(), request_id.into(), trail::current());
         Self { metrics, permit, started, request_id, trail, prompt: None, ended: false }
     }
@@ -528,6 +544,14 @@ impl Record {
         };
         self.end(failed.outcome, Some(error));
         failed
+    }
+
+    /// Ends it before anything was sent: it could not be put on record.
+    fn unrecorded(&mut self, refused: Unrecorded) -> Failed {
+        let message = format!("the call was not made: {refused}: try again later, request id {}", self.request_id);
+        let outcome = "unrecorded";
+        self.end(outcome, None);
+        Failed::new("audit_unavailable", message, outcome)
     }
 
     fn end(&mut self, outcome: &'static str, error: Option<&UpstreamError>) {

@@ -29,7 +29,7 @@ pub(super) fn subscribe(
             return Err(Failure::InvalidParams("the server of this resource does not tell of updates".to_owned()));
         }
         // One that cannot be asked now is followed when it is back.
-        Decision::Permitted(_) | Decision::Unavailable(_) => {}
+        Decision::Permitted(_) | Decision::Unavailable(..) => {}
     }
     if !session.followed.add(&wanted.name) {
         return Err(Failure::InvalidParams("a session may follow at most 1000 resources".to_owned()));

@@ -136,3 +136,34 @@ async fn the_signing_key_is_one_for_all_and_outlives_the_key_of_the_ring() {
     let sealed = tx.query("SELECT sealed FROM audit_keys WHERE id = 1").one().await.unwrap().bytes("sealed").unwrap();
     assert_eq!(key_id(&sealed), Some("k2"), "sealed anew with the current key");
 }
+
+#[tokio::test]
+async fn what_retention_removes_is_not_missed_and_anything_else_is() {
+    let (_folder, store, key) = filled().await;
+    assert_eq!(store.audit_retain(5).await.unwrap(), 10, "five of each tenant are older than this");
+    assert_eq!(store.audit_retain(5).await.unwrap(), 0);
+    let report = store.audit_verify(&[key.public()], None).await.unwrap();
+    assert_eq!((report.findings.as_slice(), report.entries, report.chains), (&[][..], 10, 2));
+    assert_eq!(report.last.map(|(seq, _)| seq), Some(3), "one checkpoint says what was cut");
+    // Whoever has the database cuts a little further: the checkpoint does not say so.
+    let further = "UPDATE audit_cuts SET seq = 6 WHERE tenant = 'acme' /* every tenant */";
+    let delete = "DELETE FROM audit_entries WHERE tenant = 'acme' AND seq = 6 /* every tenant */";
+    run(&store, &[further, delete]).await.unwrap();
+    assert_eq!(findings(&store, &key).await, [Finding::Missing { chain: acme(), from: 6, to: 6 }]);
+}
+
+#[tokio::test]
+async fn checkpoints_go_with_what_they_cover_and_the_log_goes_on() {
+    let (_folder, store, key) = filled().await;
+    let later = now_ms() + 3 * 24 * 60 * 60 * 1000;
+    assert_eq!(store.audit_retain(later).await.unwrap(), 20);
+    store.audit_retain(later).await.unwrap();
+    let seqs: Vec<u64> = store.audit_checkpoints().await.unwrap().iter().map(|signed| signed.seq).collect();
+    assert_eq!(seqs, [3, 4], "the last two say that the log was cut");
+    let mut tip = Tip::new(Chain { replica: "gw-2".into(), tenant: "acme".into() });
+    store.audit_append(&[tip.append(record(1)).unwrap()]).await.unwrap();
+    store.audit_checkpoint(&key, "gw-2", vec![tip.head()]).await.unwrap();
+    let report = store.audit_verify(&[key.public()], None).await.unwrap();
+    assert_eq!((report.findings.as_slice(), report.entries, report.uncovered), (&[][..], 1, 0));
+    assert_eq!(report.last.map(|(seq, _)| seq), Some(5));
+}

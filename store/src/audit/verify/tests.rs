@@ -23,6 +23,7 @@ pub(crate) fn record(time_ms: i64) -> Record {
         status: Some(200),
         took_ms: Some(3),
         arguments: None,
+        lost: None,
     }
 }
 

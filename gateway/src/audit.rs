@@ -1,0 +1,201 @@
+//! What happens → the audit log of the platform database (`store::audit`).
+//!
+//! ```text
+//! request ── its trail, when it ends ─────────────► queue ──► scribe: record ──► chain ──► one batch, one transaction
+//! write ──── before a credential is used, and waits ─┘             └── heads of the chains ──► signed checkpoint
+//! broker, OAuth ─────────────────────────────────────┘
+//! ```
+//! Nobody waits for the record of a read. When the queue is full it is lost: counted, and the log itself says how many
+//! are missing. What may write waits until its record is in the database, and is refused where that cannot be.
+//!
+//! Without a platform database there is no audit log; the access log still says what was decided.
+
+use crate::trail::{self, Trail};
+use aperium_core::id::TenantId;
+use aperium_store::Store;
+use aperium_store::audit::{Access, Decision, Phase, Record, bounded};
+use aperium_store::now_ms;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::timeout;
+
+pub(crate) mod arguments;
+pub(crate) mod meter;
+pub(crate) mod retention;
+mod scribe;
+
+pub(crate) use arguments::Arguments;
+pub(crate) use scribe::Scribe;
+
+use meter::Meter;
+
+/// Records that wait to be written. With arguments at their longest they hold some 40 MiB.
+const QUEUE: usize = 8192;
+/// How long a write waits for its record.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a write is refused: it could not be put on record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unrecorded {
+    /// The queue is full.
+    #[error("the audit log has no room for more records now")]
+    Full,
+    /// The database does not take records.
+    #[error("the audit log cannot be written now")]
+    Down,
+    /// It took too long; the record may have been written all the same.
+    #[error("the audit log was not written in time")]
+    Late,
+}
+
+impl Unrecorded {
+    /// `PascalCase` reason.
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::Full => "AuditQueueFull",
+            Self::Down => "AuditUnavailable",
+            Self::Late => "AuditTimeout",
+        }
+    }
+}
+
+/// A record that is not yet in a chain.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    /// Whose chain it belongs to.
+    pub(crate) tenant: Option<TenantId>,
+    /// What is on record, the arguments aside.
+    pub(crate) record: Record,
+    /// The arguments.
+    pub(crate) arguments: Option<Arguments>,
+}
+
+/// What waits in the queue.
+#[derive(Debug)]
+enum Item {
+    /// A request that has ended: what is known of it is read when it is written.
+    Ended(Arc<Trail>),
+    /// Anything else, and who waits for it.
+    Made(Box<Draft>, Option<oneshot::Sender<()>>),
+}
+
+/// The way to the log. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Audit(Option<Arc<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    queue: mpsc::Sender<Item>,
+    /// A write waits: the batch goes at once.
+    hurry: Notify,
+    /// The last attempt failed: writes are refused at once until one succeeds.
+    down: AtomicBool,
+    /// Records that found no room since the log last said so.
+    lost: AtomicU64,
+    meter: Meter,
+}
+
+impl Audit {
+    /// The log of this store, and what writes it: `replica` is the name of this process.
+    pub(crate) fn new(store: Store, replica: &str, meter: Meter) -> (Self, Scribe) {
+        Self::with_room(store, replica, meter, QUEUE)
+    }
+
+    fn with_room(store: Store, replica: &str, meter: Meter, room: usize) -> (Self, Scribe) {
+        let (queue, receiver) = mpsc::channel(room);
+        let (down, lost) = (AtomicBool::new(false), AtomicU64::new(0));
+        let inner = Arc::new(Inner { queue, hurry: Notify::new(), down, lost, meter });
+        let scribe = Scribe::new(Arc::clone(&inner), receiver, store, replica);
+        (Self(Some(inner)), scribe)
+    }
+
+    /// Whether there is a log at all.
+    pub(crate) const fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// A request has ended.
+    pub(crate) fn ended(&self, trail: &Arc<Trail>) {
+        if let Some(inner) = &self.0 {
+            inner.put(Item::Ended(Arc::clone(trail)));
+        }
+    }
+
+    /// Something happened that is no request of the listeners.
+    pub(crate) fn note(&self, draft: impl FnOnce() -> Draft) {
+        if let Some(inner) = &self.0 {
+            inner.put(Item::Made(Box::new(draft()), None));
+        }
+    }
+
+    /// Puts the request that is being served on record, and waits until it is. To be asked before a credential is used
+    /// for anything that may write.
+    ///
+    /// # Errors
+    /// [`Unrecorded`]: then it must not go on.
+    pub(crate) async fn intent(&self) -> Result<(), Unrecorded> {
+        let Some(inner) = &self.0 else { return Ok(()) };
+        // Every request has a trail while there is a log.
+        let draft = trail::current().map(|trail| trail.draft(Phase::Intent)).ok_or(Unrecorded::Down)?;
+        let written = inner.write(draft).await;
+        if let Err(refused) = written {
+            inner.meter.refused(refused.reason());
+            tracing::error!(reason = refused.reason(), "a write was refused: it could not be put on record");
+        }
+        written
+    }
+}
+
+impl Inner {
+    fn put(&self, item: Item) {
+        if let Err(TrySendError::Full(_) | TrySendError::Closed(_)) = self.queue.try_send(item) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.meter.dropped();
+        }
+    }
+
+    async fn write(&self, draft: Draft) -> Result<(), Unrecorded> {
+        if self.down.load(Ordering::Acquire) {
+            return Err(Unrecorded::Down);
+        }
+        let (done, written) = oneshot::channel();
+        self.queue.try_send(Item::Made(Box::new(draft), Some(done))).map_err(|error| match error {
+            TrySendError::Full(_) => Unrecorded::Full,
+            TrySendError::Closed(_) => Unrecorded::Down,
+        })?;
+        self.hurry.notify_one();
+        match timeout(PATIENCE, written).await {
+            Ok(Ok(())) => Ok(()),
+            // Whoever was to write it has given up on it.
+            Ok(Err(_)) => Err(Unrecorded::Down),
+            Err(_) => Err(Unrecorded::Late),
+        }
+    }
+}
+
+/// A record of something that is no request of the listeners: allowed, done, by nobody, to be completed.
+pub(crate) fn record(endpoint: &str, method: &str, request_id: &str) -> Record {
+    Record {
+        time_ms: now_ms(),
+        phase: Phase::Done,
+        request_id: bounded(request_id),
+        principal: None,
+        delegate: None,
+        agent: None,
+        endpoint: endpoint.to_owned(),
+        method: method.to_owned(),
+        connector: None,
+        tool: None,
+        access: Access::Read,
+        decision: Decision::Allowed,
+        grant: None,
+        outcome: "ok".to_owned(),
+        status: None,
+        took_ms: None,
+        arguments: None,
+        lost: None,
+    }
+}

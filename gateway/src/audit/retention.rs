@@ -1,0 +1,37 @@
+//! What is older than the settings want it kept is removed, so that the log still verifies.
+
+use crate::snapshot::Snapshot;
+use aperium_store::{Store, now_ms};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Between two looks. Every replica looks; whoever comes first does it.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
+/// The first look comes that long after the start.
+const FIRST: Duration = Duration::from_secs(60);
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Until the token is cancelled.
+pub(crate) async fn run(store: Store, snapshot: Arc<ArcSwap<Snapshot>>, stop: CancellationToken) {
+    let mut pause = FIRST;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = LOOK_EVERY;
+        let days = i64::from(snapshot.load().catalog.settings.audit.retention_days);
+        if days == 0 {
+            continue;
+        }
+        match store.audit_retain(now_ms() - days * DAY_MS).await {
+            Ok(0) => {}
+            Ok(records) => tracing::info!(records, days, "old records of the audit log were removed"),
+            Err(error) => {
+                tracing::warn!(reason = error.reason(), %error, "old records of the audit log could not be removed");
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The queue → records, chains and batches; the only one who writes the log of this process.
+
+use super::{Draft, Inner, Item, record};
+use aperium_store::audit::chain::Tip;
+use aperium_store::audit::{Chain, Entry, Phase, SigningKey};
+use aperium_store::{Store, StoreError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How long a record of a read waits for others.
+const GATHER: Duration = Duration::from_millis(50);
+/// Records of one batch.
+const BATCH: usize = 1024;
+/// Between two checkpoints, where anything was written.
+const CHECKPOINT: Duration = Duration::from_secs(30);
+/// Between two attempts to write a batch; it doubles from the first to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// Attempts after the end: then what could not be written is lost, and said so.
+const LAST_ATTEMPTS: u32 = 3;
+/// A database that is not there at the start may take that long before writes are refused at once.
+const STARTING: Duration = Duration::from_secs(5);
+
+/// Writes the log.
+#[derive(Debug)]
+pub(crate) struct Scribe {
+    inner: Arc<Inner>,
+    queue: mpsc::Receiver<Item>,
+    store: Store,
+    replica: String,
+    /// The ends of this process's chains, by tenant.
+    tips: HashMap<String, Tip>,
+    /// Those that no checkpoint covers.
+    grown: BTreeSet<String>,
+}
+
+impl Scribe {
+    /// Each run has chains of its own: the name alone would continue what another run has begun.
+    pub(super) fn new(inner: Arc<Inner>, queue: mpsc::Receiver<Item>, store: Store, replica: &str) -> Self {
+        let replica = format!("{replica}-{}", Uuid::new_v4().simple());
+        Self { inner, queue, store, replica, tips: HashMap::new(), grown: BTreeSet::new() }
+    }
+
+    /// Until the token is cancelled; what is in the queue then is still written, and covered by a checkpoint.
+    pub(crate) async fn run(mut self, end: CancellationToken) {
+        let Some(key) = self.key(&end).await else {
+            tracing::error!(records = self.queue.len(), "the audit log was never ready: what it was to hold is lost");
+            return;
+        };
+        self.inner.meter.enabled();
+        let mut due = Instant::now() + CHECKPOINT;
+        let mut batch = Vec::new();
+        loop {
+            let more = self.gather(&mut batch, due, &end).await;
+            if !batch.is_empty() {
+                self.write(&key, &mut batch, &end).await;
+            }
+            if !more || Instant::now() >= due {
+                self.sign(&key).await;
+                due = Instant::now() + CHECKPOINT;
+            }
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// The key that signs, as soon as the database gives it.
+    async fn key(&self, end: &CancellationToken) -> Option<SigningKey> {
+        let (patience, mut last) = (Instant::now() + STARTING, 0);
+        loop {
+            match self.store.audit_key().await {
+                Ok(key) => {
+                    self.inner.down.store(false, Ordering::Release);
+                    return Some(key);
+                }
+                Err(error) => {
+                    if Instant::now() >= patience && !self.inner.down.swap(true, Ordering::AcqRel) {
+                        tracing::error!(reason = error.reason(), %error, "the audit log is not ready: writes are refused");
+                    }
+                    self.inner.meter.failed(error.reason());
+                }
+            }
+            if end.is_cancelled() {
+                last += 1;
+                if last == LAST_ATTEMPTS {
+                    return None;
+                }
+            }
+            rest(PAUSES.0, end).await;
+        }
+    }
+
+    /// The next batch; false after the last one.
+    async fn gather(&mut self, batch: &mut Vec<Item>, due: Instant, end: &CancellationToken) -> bool {
+        let open = !self.queue.is_closed();
+        let count = tokio::select! {
+            count = self.queue.recv_many(batch, BATCH) => count,
+            () = end.cancelled(), if open => {
+                self.queue.close();
+                return true;
+            }
+            () = sleep_until(due), if !self.grown.is_empty() => return true,
+        };
+        if count == 0 {
+            return false;
+        }
+        let waits = |item: &Item| matches!(item, Item::Made(_, Some(_)));
+        if open && count < BATCH && !batch.iter().any(waits) {
+            tokio::select! {
+                () = sleep(GATHER) => {}
+                () = self.inner.hurry.notified() => {}
+                () = end.cancelled() => {}
+            }
+        }
+        while batch.len() < BATCH
+            && let Ok(item) = self.queue.try_recv()
+        {
+            batch.push(item);
+        }
+        true
+    }
+
+    /// Writes a batch, however long it takes; whoever waits for one of its records hears of the first attempt.
+    async fn write(&mut self, key: &SigningKey, batch: &mut Vec<Item>, end: &CancellationToken) {
+        let mut waiting = Vec::new();
+        let mut entries = Vec::with_capacity(batch.len() + 1);
+        let lost = self.inner.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let mut record = record("audit", "lost", "");
+            record.lost = Some(lost);
+            entries.extend(self.chain(key, Draft { tenant: None, record, arguments: None }));
+        }
+        for item in batch.drain(..) {
+            let (draft, done) = match item {
+                Item::Ended(trail) => (trail.draft(Phase::Done), None),
+                Item::Made(draft, done) => (*draft, done),
+            };
+            entries.extend(self.chain(key, draft));
+            waiting.extend(done);
+        }
+        self.inner.meter.queued(self.queue.len());
+        let (mut pause, mut last) = (PAUSES.0, 0);
+        while let Err(error) = self.append(&entries).await {
+            // They are dropped, and whoever waits is refused.
+            waiting.clear();
+            self.inner.meter.failed(error.reason());
+            if !self.inner.down.swap(true, Ordering::AcqRel) {
+                tracing::error!(reason = error.reason(), %error, "the audit log cannot be written: writes are refused");
+            }
+            if end.is_cancelled() {
+                last += 1;
+                if last == LAST_ATTEMPTS {
+                    tracing::error!(records = entries.len(), "records of the audit log are lost");
+                    return;
+                }
+            }
+            rest(pause, end).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+        if self.inner.down.swap(false, Ordering::AcqRel) {
+            tracing::info!("the audit log is written again");
+        }
+        for done in waiting {
+            // Whoever has stopped waiting was refused.
+            let _ = done.send(());
+        }
+    }
+
+    async fn append(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        let began = std::time::Instant::now();
+        self.store.audit_append(entries).await?;
+        self.inner.meter.written(entries.len(), began.elapsed());
+        Ok(())
+    }
+
+    /// The next entry of the chain of its tenant.
+    fn chain(&mut self, key: &SigningKey, draft: Draft) -> Option<Entry> {
+        let Draft { tenant, mut record, arguments } = draft;
+        let tenant = tenant.map(|tenant| tenant.as_str().to_owned()).unwrap_or_default();
+        record.arguments = arguments.map(|arguments| arguments.written(key, &tenant));
+        let fresh = || Tip::new(Chain { replica: self.replica.clone(), tenant: tenant.clone() });
+        let tip = self.tips.entry(tenant.clone()).or_insert_with(fresh);
+        let appended = tip.append(record);
+        self.grown.insert(tenant);
+        appended.inspect_err(|error| tracing::error!(%error, "a record cannot be written")).ok()
+    }
+
+    /// Covers what was written since the last time.
+    async fn sign(&mut self, key: &SigningKey) {
+        let heads: Vec<_> = self.grown.iter().filter_map(|tenant| self.tips.get(tenant)).map(Tip::head).collect();
+        if heads.is_empty() {
+            return;
+        }
+        match self.store.audit_checkpoint(key, &self.replica, heads).await {
+            Ok(_) => self.grown.clear(),
+            Err(error) => {
+                self.inner.meter.failed(error.reason());
+                tracing::warn!(reason = error.reason(), %error, "no checkpoint of the audit log was made: it is tried again");
+            }
+        }
+    }
+}
+
+/// A pause, which the end cuts short once.
+async fn rest(pause: Duration, end: &CancellationToken) {
+    tokio::select! {
+        () = sleep(pause) => {}
+        () = end.cancelled(), if !end.is_cancelled() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! A request → its record in the audit log.
+
+use super::{Facts, Trail};
+use crate::audit::Draft;
+use aperium_core::caller::Caller;
+use aperium_core::id::TenantId;
+use aperium_core::name::id_of_exposed;
+use aperium_store::audit::{Access, Decision, Phase, Record, bounded};
+use aperium_store::now_ms;
+
+impl Trail {
+    /// Whether it is put on record: calls, changes, and what was denied to somebody who is known. Lists and what nobody
+    /// is known to have sent are not: anyone could fill the log with them.
+    pub(super) fn is_recorded(&self, facts: &Facts) -> bool {
+        if facts.caller.is_none() {
+            return false;
+        }
+        let refused = facts.decision == Some("denied") || facts.outcome == Some("unauthenticated");
+        refused
+            || match self.endpoint {
+                "mcp" | "proxy" | "broker" => facts.decision.is_some(),
+                "register" | "oauth" => true,
+                "api" => !self.http_method.is_safe() || self.path.as_deref() == Some("/api/audit"),
+                _ => false,
+            }
+    }
+
+    /// The record, as far as things are known. The arguments go with the first one.
+    pub(crate) fn draft(&self, phase: Phase) -> Draft {
+        let mut draft = None;
+        self.with(|facts| draft = Some(self.drafted(phase, facts)));
+        draft.unwrap_or_else(|| self.drafted(phase, &mut Facts::default()))
+    }
+
+    fn drafted(&self, phase: Phase, facts: &mut Facts) -> Draft {
+        let caller = facts.caller.as_ref().map(|identity| &identity.caller);
+        let denied = facts.decision == Some("denied");
+        let path = self.path.as_deref();
+        let text = |text: &Option<Box<str>>| text.as_deref().map(bounded);
+        // What is denied says in its own name which connector it would have been.
+        let asked = || facts.asked.as_deref().filter(|_| self.endpoint == "mcp").and_then(id_of_exposed);
+        let named = || path.and_then(|path| after(path, "connectors").or_else(|| after(path, "auth")));
+        let connector = text(&facts.connector).or_else(|| asked().or_else(named).map(bounded));
+        // An admin's change belongs to the tenant that it is about.
+        let changed = path.filter(|_| !denied).and_then(|path| TenantId::parse(after(path, "tenants")?).ok());
+        let tenant = changed.or_else(|| caller?.tenant.clone());
+        let writes = facts.writes || (path.is_some() && !self.http_method.is_safe());
+        let done = phase == Phase::Done;
+        let record = Record {
+            time_ms: now_ms(),
+            phase,
+            request_id: bounded(&self.request_id),
+            principal: caller.map(principal),
+            delegate: caller.and_then(|caller| caller.delegate.as_deref()).map(principal),
+            agent: self.agent.as_ref().map(|agent| bounded(&String::from_utf8_lossy(agent.as_bytes()))),
+            endpoint: self.endpoint.to_owned(),
+            method: facts.rpc_method.unwrap_or(self.http_method.as_str()).to_owned(),
+            connector,
+            tool: text(&facts.name).or_else(|| text(&facts.asked)).or_else(|| path.map(bounded)),
+            access: if writes { Access::Write } else { Access::Read },
+            decision: match facts.outcome {
+                _ if denied => Decision::Denied,
+                Some("unauthenticated") => Decision::Unauthenticated,
+                _ => Decision::Allowed,
+            },
+            grant: text(&facts.grant),
+            outcome: facts.outcome.filter(|_| done).unwrap_or("pending").to_owned(),
+            status: facts.status.filter(|_| done).map(|status| status.as_u16()),
+            took_ms: facts.took.filter(|_| done).map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            arguments: None,
+            lost: None,
+        };
+        Draft { tenant, record, arguments: facts.arguments.take() }
+    }
+}
+
+/// Whoever it is, with the e-mail that the issuer vouches for.
+fn principal(caller: &Caller) -> String {
+    let name = caller.principal.to_string();
+    bounded(&match &caller.email {
+        Some(email) => format!("{name} <{email}>"),
+        None => name,
+    })
+}
+
+/// The segment after this one.
+fn after<'p>(path: &'p str, word: &str) -> Option<&'p str> {
+    let mut segments = path.split('/').skip_while(|segment| *segment != word);
+    segments.nth(1).filter(|segment| !segment.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_the_api_say_what_they_are_about() {
+        let path = "/api/tenants/acme/connectors/odoo/credentials";
+        assert_eq!((after(path, "tenants"), after(path, "connectors")), (Some("acme"), Some("odoo")));
+        assert_eq!(after("/aperture/auth/mail/callback", "auth"), Some("mail"));
+        assert_eq!((after("/api/connectors", "connectors"), after("/api/grants/all", "tenants")), (None, None));
+    }
+}
