@@ -1,5 +1,6 @@
 //! Command line → [`Args`].
 
+use crate::database::Place;
 use clap::{Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +17,9 @@ pub(crate) struct Args {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Reads the audit log: whether anybody has changed it, and what is in it.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Starts the gateway in this one process, without a cluster: over a folder of YAML with every service in it, or over
     /// a configuration document.
     Up(UpArgs),
@@ -57,6 +61,44 @@ pub(crate) struct UpArgs {
     pub(crate) data: Option<PathBuf>,
 }
 
+/// `aperium audit`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Looks for records that were removed, altered or moved. Ends with 1 when it finds any.
+    Verify(VerifyArgs),
+    /// Writes all records as they are stored, one line of JSON each, chain by chain.
+    Export(AuditExportArgs),
+}
+
+/// `aperium audit verify`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// The ring and the database.
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// What an earlier run named as the last checkpoint, `<number>:<hash>`: it must still be there. Kept where whoever has
+    /// the database cannot change it, it shows that nothing was cut off the end and that the key is the same.
+    #[arg(long, value_name = "CHECKPOINT", value_parser = crate::audit::noted)]
+    pub(crate) noted: Option<crate::audit::Noted>,
+    /// The public key that must have signed, as an earlier run named it; may be repeated. Without it that of the database.
+    #[arg(long = "key", value_name = "KEY", value_parser = crate::audit::key)]
+    pub(crate) keys: Vec<aperium_store::audit::PublicKey>,
+}
+
+/// `aperium audit export`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AuditExportArgs {
+    /// The ring and the database.
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The records of this tenant alone.
+    #[arg(long)]
+    pub(crate) tenant: Option<aperium_core::id::TenantId>,
+    /// Into this file, which must not be there yet, with mode 0600. Otherwise to standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
 /// `aperium keys`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
@@ -68,15 +110,9 @@ pub(crate) enum KeysCommand {
 /// `aperium keys rotate`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RotateArgs {
-    /// The data folder of `aperium up`: its ring and its database.
-    #[arg(long, env = "APERIUM_DATA", default_value = ".aperium")]
-    pub(crate) data: PathBuf,
-    /// Another ring: the content of the Secret `aperium-encryption`, in a file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ring: Option<PathBuf>,
-    /// A file with the DATABASE_URL of another database than that of the data folder.
-    #[arg(long, env = "APERIUM_DATABASE_URL_FILE", value_name = "FILE")]
-    pub(crate) database_url_file: Option<PathBuf>,
+    /// The ring and the database.
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// One step alone, where the ring reaches the replicas by another way: bring the file there after `add` and after
     /// `use`, and wait until all have it.
     #[arg(long, value_enum)]

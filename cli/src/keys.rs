@@ -1,17 +1,15 @@
 //! `aperium keys`: a ring in a file and a database → the same with a new key, while everything goes on.
 
 use crate::args::{KeysCommand, RotateArgs, RotateStep};
-use crate::up::{DATABASE, keys};
+use crate::database::read_ring;
 use anyhow::{Context, bail};
-use aperium_platform::seal::{KeyRing, Sealer};
-use aperium_store::{Store, Target};
-use secrecy::{ExposeSecret as _, SecretString};
+use aperium_platform::seal::KeyRing;
+use secrecy::ExposeSecret as _;
 use std::fs::{OpenOptions, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 const ALL: [RotateStep; 3] = [RotateStep::Add, RotateStep::Use, RotateStep::Rewrap];
 
@@ -35,16 +33,16 @@ pub(crate) fn run(command: &KeysCommand) -> anyhow::Result<()> {
 }
 
 async fn take(args: &RotateArgs, step: RotateStep) -> anyhow::Result<String> {
-    let path = args.ring.clone().unwrap_or_else(|| args.data.join(keys::FILE));
+    let path = args.place.ring();
     match step {
         RotateStep::Add => {
-            let mut ring = read(&path)?;
+            let mut ring = read_ring(&path)?;
             let kid = ring.add_key().context("no new key")?;
             write(&path, &ring)?;
             Ok(format!("added the key {kid}, which seals nothing yet"))
         }
         RotateStep::Use => {
-            let mut ring = read(&path)?;
+            let mut ring = read_ring(&path)?;
             let number = |kid: &&str| kid.strip_prefix('k').and_then(|number| number.parse::<u32>().ok());
             let newest = ring.ids().filter(|kid| number(kid).is_some()).max_by_key(number).map(str::to_owned);
             let newest = newest.context("the ring has no key with a number, as in k2")?;
@@ -53,43 +51,21 @@ async fn take(args: &RotateArgs, step: RotateStep) -> anyhow::Result<String> {
             Ok(format!("{newest} is the key that seals"))
         }
         RotateStep::Rewrap => {
-            let rows = store(args, &path).await?.every_tenant().rewrap().await.context("the data keys")?;
+            let rows = args.place.store().await?.every_tenant().rewrap().await.context("the data keys")?;
             Ok(format!("{rows} data keys are sealed anew"))
         }
         RotateStep::Retire => {
-            let tenants = store(args, &path).await?.every_tenant();
+            let tenants = args.place.store().await?.every_tenant();
             let (current, needed) = (tenants.current_key()?, tenants.ring_keys().await.context("the data keys")?);
             if needed.iter().any(|kid| *kid != current) {
                 bail!("the database still needs the keys {}: seal anew first", needed.join(", "));
             }
-            let mut ring = read(&path)?;
+            let mut ring = read_ring(&path)?;
             ring.retire_others();
             write(&path, &ring)?;
             Ok(format!("{current} is the only key"))
         }
     }
-}
-
-async fn store(args: &RotateArgs, ring: &Path) -> anyhow::Result<Store> {
-    let target = match &args.database_url_file {
-        Some(path) => {
-            let url: SecretString = std::fs::read_to_string(path).with_context(|| path.display().to_string())?.into();
-            Target::postgres(&url)?
-        }
-        None => {
-            let file = args.data.join(DATABASE);
-            if !file.is_file() {
-                bail!("{}: there is no database; name one with --data or --database-url-file", file.display());
-            }
-            Target::Sqlite(file)
-        }
-    };
-    Store::connect(&target, Sealer::fixed(read(ring)?)).await.context("the database")
-}
-
-fn read(path: &Path) -> anyhow::Result<KeyRing> {
-    let text = Zeroizing::new(std::fs::read(path).with_context(|| path.display().to_string())?);
-    KeyRing::parse(&text).with_context(|| path.display().to_string())
 }
 
 /// Beside it first and then in its place, so that nobody ever reads half a ring. It stays as readable as it was.
@@ -109,8 +85,10 @@ fn write(path: &Path, ring: &KeyRing) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use crate::args::{Args, Command};
+    use crate::up::{DATABASE, keys};
     use aperium_core::id::{ConnectorId, TenantId};
     use aperium_store::credentials::Fields;
+    use aperium_store::{Store, Target};
     use clap::Parser as _;
 
     fn rotate(data: &Path, extra: &[&str]) -> anyhow::Result<()> {
@@ -143,7 +121,7 @@ mod tests {
         assert_eq!(needed(), ["k1"]);
         rotate(&data, &["--retire"]).unwrap();
         assert_eq!(needed(), ["k3"]);
-        let ring = read(&data.join(keys::FILE)).unwrap();
+        let ring = read_ring(&data.join(keys::FILE)).unwrap();
         assert_eq!(ring.ids().collect::<Vec<_>>(), ["k3"]);
         assert_eq!(std::fs::metadata(data.join(keys::FILE)).unwrap().mode() & 0o777, 0o600);
         // The store that was open all the time has read the ring again.

@@ -1,8 +1,10 @@
 //! `aperium`: the whole system on a laptop, and small tools for admins.
 
 mod args;
+mod audit;
 mod config;
 mod crds;
+mod database;
 mod explain;
 mod keys;
 mod password;
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         return code;
     }
     let done = match Args::parse().command {
+        Command::Audit(command) => audit::run(&command),
         Command::Up(args) => up::run(&args),
         Command::Config(command) => config::run(&command),
         Command::Crds => crds::print(),

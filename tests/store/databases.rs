@@ -52,6 +52,14 @@ impl Database {
         }
     }
 
+    /// The URL of the platform, for a program.
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Postgres(server) => url(server, "aperium", "aperium"),
+            Self::Sqlite(_) => panic!("a file has none"),
+        }
+    }
+
     /// A store that is ready.
     pub(crate) async fn store(&self, sealer: &Sealer) -> Store {
         Store::connect(&self.target(), sealer.clone()).await.unwrap()

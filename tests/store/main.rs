@@ -1,5 +1,6 @@
 //! The platform database, PostgreSQL and SQLite alike: attacks by somebody who has the rows (T3, T4, T11, T14, T15),
-//! deletion (T9), rotation under reads, replicas that migrate at once, a server that goes away.
+//! deletion (T9), rotation under reads, replicas that migrate at once, a server that goes away, an audit log that somebody
+//! changes.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "the seed of a failure, and what a soak reports")]
@@ -7,6 +8,7 @@
 mod databases;
 
 mod attacks;
+mod audit;
 mod availability;
 mod isolation;
 mod keys;

@@ -18,7 +18,7 @@ const GATHER: Duration = Duration::from_millis(50);
 /// Records of one batch.
 const BATCH: usize = 1024;
 /// Between two checkpoints, where anything was written.
-const CHECKPOINT: Duration = Duration::from_secs(30);
+const CHECKPOINT: Duration = Duration::from_secs(60);
 /// Between two attempts to write a batch; it doubles from the first to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// Attempts after the end: then what could not be written is lost, and said so.

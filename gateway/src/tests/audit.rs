@@ -53,7 +53,7 @@ async fn call(gateway: &Gateway, tool: &str, arguments: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_read_leaves_one_record_and_a_write_two_of_which_the_first_is_there_before_the_upstream_is_asked() {
+async fn t16_a_read_leaves_one_record_and_a_write_two_of_which_the_first_is_there_before_the_upstream_is_asked() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
     let looked = store.clone();
@@ -179,7 +179,7 @@ async fn changes_through_the_api_and_on_proxy_paths_are_on_record() {
 }
 
 #[tokio::test]
-async fn a_write_that_cannot_be_put_on_record_is_refused_and_a_read_is_not() {
+async fn t16_a_write_that_cannot_be_put_on_record_is_refused_and_a_read_is_not() {
     let (fake, folder) = (Fake::stateless(&["search", "pay"]).await, tempfile::tempdir().unwrap());
     let store = store(&folder);
     let gateway = gateway(&fake, Setup { database: Some(store.clone()), ..Setup::default() }).await;

@@ -44,7 +44,9 @@ impl Trail {
         // An admin's change belongs to the tenant that it is about.
         let changed = path.filter(|_| !denied).and_then(|path| TenantId::parse(after(path, "tenants")?).ok());
         let tenant = changed.or_else(|| caller?.tenant.clone());
-        let writes = facts.writes || (path.is_some() && !self.http_method.is_safe());
+        // Nobody knows what a tool would have done that is not there, or not for the caller.
+        let unknown = denied && facts.rpc_method.is_none_or(|method| method == "tools/call");
+        let writes = facts.writes || ((path.is_some() || unknown) && !self.http_method.is_safe());
         let done = phase == Phase::Done;
         let record = Record {
             time_ms: now_ms(),
