@@ -78,6 +78,7 @@ fn table() -> Vec<(&'static str, &'static str, Value, Gets)> {
         ("validateConfig", "/aperture/config:validate", json!({ "config": "{}" }), admins(200)),
         ("listTenants", "/api/tenants", none.clone(), admins(200)),
         ("getTenant", "/api/tenants/acme", none.clone(), admins(200)),
+        ("listAudit", "/api/audit", none.clone(), [403, 403, 403, 200, 200, 200]),
         ("putCredentials", CREDENTIALS, credential, admins(200)),
         ("getCredentials", CREDENTIALS, none.clone(), admins(200)),
         ("deleteCredentials", CREDENTIALS, none.clone(), [403, 403, 403, 403, 204, 404]),
