@@ -46,7 +46,7 @@ impl Written {
     /// By `aperium up`, into its own database.
     async fn sqlite() -> Self {
         let (database, folder) = (Database::sqlite(), tempfile::tempdir().unwrap());
-        let Database::Sqlite(data) = &database else { unreachable!("it is one") };
+        let Database::Sqlite(data) = &database else { panic!("it is one") };
         let (data, port) = (data.path().to_owned(), ports::free());
         std::fs::write(folder.path().join("grant.yaml"), GRANT).unwrap();
         let mut process = Program::new("aperium-up", binaries::aperium())
@@ -57,7 +57,7 @@ impl Written {
         process.wait_for_line("Ctrl-C stops", Duration::from_secs(30));
         call(&format!("127.0.0.1:{port}"), None).await;
         process.signal(Signal::INT);
-        assert!(process.wait(Duration::from_secs(20)).expect("it ends").success(), "{}", process.last_lines());
+        assert!(process.wait(Duration::from_secs(20)).unwrap().success(), "{}", process.last_lines());
         Self { database, folder, place: vec!["--data".to_owned(), text(&data).to_owned()], gateways: 1 }
     }
 
