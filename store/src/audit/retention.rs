@@ -79,7 +79,7 @@ async fn cut(tx: &mut Tx, key: &SigningKey, before_ms: i64) -> Result<(), StoreE
     let mut cut = Vec::new();
     for (chain, head) in chains {
         // A chain of which nothing is left is forgotten with the last checkpoint of its replica.
-        if goes_on(tx, &head).await? || is_named(tx, &mut named, &chain.replica, checkpoints).await? {
+        if is_there(tx, &head).await? || is_named(tx, &mut named, &chain.replica, checkpoints).await? {
             cut.push(head);
         }
     }
@@ -140,12 +140,11 @@ async fn old_checkpoints(
     }
 }
 
-/// Whether anything is left of a chain after its cut.
-async fn goes_on(tx: &mut Tx, cut: &Head) -> Result<bool, StoreError> {
-    let sql =
-        "SELECT /* every tenant */ seq FROM audit_entries WHERE tenant = $1 AND replica = $2 AND seq > $3 LIMIT 1";
+/// Whether anything is left of a chain: what is to be deleted counts too, for the triggers let go only what is cut.
+async fn is_there(tx: &mut Tx, cut: &Head) -> Result<bool, StoreError> {
+    let sql = "SELECT /* every tenant */ seq FROM audit_entries WHERE tenant = $1 AND replica = $2 LIMIT 1";
     let (tenant, replica) = (cut.tenant.as_str(), cut.replica.as_str());
-    Ok(tx.query(sql).bind(tenant).bind(replica).bind(stored(cut.seq)).optional().await?.is_some())
+    Ok(tx.query(sql).bind(tenant).bind(replica).optional().await?.is_some())
 }
 
 /// Whether a checkpoint that is kept may name chains of this replica.
