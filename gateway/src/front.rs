@@ -3,6 +3,10 @@
 //!
 //! Layers of a router would say the same in fewer lines; but each of them moves the request and its future to the heap
 //! once more, and on this path that is a tenth of a call's time. Whatever is not the data path is a router's.
+//!
+//! The future of a request is made and moved once for each; so that it stays small, every step that few requests take
+//! is put on the heap where it begins (`Box::pin`), and nothing wraps a future in an `async fn`, which has room for it
+//! twice.
 
 use crate::entry::{consent, http as proxy, mcp, pages};
 use crate::error::Failure;
@@ -13,16 +17,14 @@ use crate::snapshot::Identity;
 use crate::state::State;
 use crate::trail;
 use aperium_platform::request_id;
+use aperium_platform::serve::App;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{Method, header};
-use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use tower::{Service, ServiceExt as _};
+use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
 /// The service of the public listeners. Cheap to clone.
@@ -47,12 +49,19 @@ impl Front {
         Self(Arc::new(Parts { state: Arc::clone(state), listener, open, login, rest }))
     }
 
+    /// As a router answers, for tests that use the one like the other.
+    #[cfg(test)]
+    pub(crate) async fn oneshot(self, request: Request) -> Result<Response, std::convert::Infallible> {
+        Ok(self.serve(request).await)
+    }
+
     /// First and last: every answer carries the id that the logs carry.
     async fn serve(self, mut request: Request) -> Response {
         let (id, span) = request_id::begin(&mut request);
         // One line for every request, whatever became of it.
         let trail = trail::begin(&self.0.state, &request);
-        let mut response = trail::follow(trail, self.0.admit(request).instrument(span)).await;
+        let response = trail.scope(self.0.admit(request).instrument(span)).await;
+        let mut response = trail.answered(response);
         request_id::end(&mut response, id);
         response
     }
@@ -171,21 +180,13 @@ impl<'p> Way<'p> {
 }
 
 async fn through(router: &Router, request: Request) -> Response {
-    router.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+    // On the heap: the data path shall not have to make room for it.
+    Box::pin(router.clone().oneshot(request)).await.unwrap_or_else(|never| match never {})
 }
 
-impl Service<Request> for Front {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        let serving = self.clone().serve(request);
-        Box::pin(async move { Ok(serving.await) })
+impl App for Front {
+    fn answer(self, request: Request) -> impl Future<Output = Response> + Send {
+        self.serve(request)
     }
 }
 

@@ -24,7 +24,7 @@ mod traced;
 use traced::Traced;
 
 tokio::task_local! {
-    static CURRENT: Arc<Trail>;
+    static CURRENT: Option<Arc<Trail>>;
 }
 
 /// The longest name of a tool, prompt or resource that is logged.
@@ -71,11 +71,11 @@ struct Facts {
 
 /// Begins to follow a request, where the settings want an access log and anyone reads it, or spans, or there is an audit
 /// log.
-pub(crate) fn begin(gateway: &Gateway, request: &Request) -> Option<Arc<Trail>> {
+pub(crate) fn begin(gateway: &Gateway, request: &Request) -> Following {
     let logged = tracing::enabled!(target: "aperium::access", tracing::Level::INFO)
         && gateway.snapshot.load().catalog.settings.telemetry.access_log;
     if !logged && gateway.spans.is_none() && !gateway.audit.is_on() {
-        return None;
+        return Following(None);
     }
     let endpoint = endpoint(request.uri().path());
     let trail = Arc::new(Trail {
@@ -91,23 +91,30 @@ pub(crate) fn begin(gateway: &Gateway, request: &Request) -> Option<Arc<Trail>> 
         facts: Mutex::default(),
     });
     trail.join(request.headers().get("traceparent").and_then(|value| value.to_str().ok()));
-    Some(trail)
+    Following(Some(trail))
 }
 
-/// Follows it to the last byte of its answer.
-pub(crate) async fn follow(trail: Option<Arc<Trail>>, answering: impl Future<Output = Response>) -> Response {
-    let Some(trail) = trail else { return answering.await };
-    let mut left = Left(Some(Arc::clone(&trail)));
-    let response = CURRENT.scope(Arc::clone(&trail), answering).await;
-    left.0 = None;
-    trail.with(|facts| facts.status = Some(response.status()));
-    response.map(|inner| Body::new(Followed { inner, trail, ended: false }))
+/// A request until there is an answer. A caller that leaves before ends its request too.
+#[derive(Debug)]
+pub(crate) struct Following(Option<Arc<Trail>>);
+
+impl Following {
+    /// Lets the steps of the pipeline note what they decide.
+    ///
+    /// No `async fn`, which would have room for the future twice.
+    pub(crate) fn scope<F: Future<Output = Response>>(&self, answering: F) -> impl Future<Output = Response> + use<F> {
+        CURRENT.scope(self.0.clone(), answering)
+    }
+
+    /// Follows it to the last byte of its answer.
+    pub(crate) fn answered(mut self, response: Response) -> Response {
+        let Some(trail) = self.0.take() else { return response };
+        trail.with(|facts| facts.status = Some(response.status()));
+        response.map(|inner| Body::new(Followed { inner, trail, ended: false }))
+    }
 }
 
-/// A caller that leaves before there is an answer ends its request too.
-struct Left(Option<Arc<Trail>>);
-
-impl Drop for Left {
+impl Drop for Following {
     fn drop(&mut self) {
         if let Some(trail) = self.0.take() {
             trail.finish(false);
@@ -137,7 +144,7 @@ fn endpoint(path: &str) -> &'static str {
 
 /// The request that is being served by this task, for whoever answers after the handler is done.
 pub(crate) fn current() -> Option<Arc<Trail>> {
-    CURRENT.try_with(Arc::clone).ok()
+    CURRENT.try_with(Option::clone).ok().flatten()
 }
 
 /// It is known who calls.
@@ -152,12 +159,12 @@ pub(crate) fn asked_for(method: &'static str) {
 
 /// The message says in which trace it belongs, which counts more than what the connection says.
 pub(crate) fn continues(traceparent: &str) {
-    let _ = CURRENT.try_with(|trail| trail.join(Some(traceparent)));
+    on_current(|trail| trail.join(Some(traceparent)));
 }
 
 /// Whether anybody wants to know about traces.
 pub(crate) fn traces() -> bool {
-    CURRENT.try_with(|trail| trail.traced.is_some()).unwrap_or(false)
+    on_current(|trail| trail.traced.is_some()).unwrap_or(false)
 }
 
 /// The `traceparent` for an upstream, where spans are made: the upstream's belong to ours.
@@ -167,7 +174,7 @@ pub(crate) fn traceparent() -> Option<HeaderValue> {
         let context = trail.read(|facts| facts.context)?;
         HeaderValue::from_str(&TraceContext { parent: client, ..context }.header()).ok()
     };
-    CURRENT.try_with(header).ok().flatten()
+    on_current(header).flatten()
 }
 
 /// The caller may, by this Grant. `writes`: it may change something upstream.
@@ -184,7 +191,7 @@ pub(crate) fn permitted(connector: &str, name: Option<&str>, grant: Option<&str>
 
 /// What the permitted request carries, where anything of it is to be kept.
 pub(crate) fn carries(arguments: impl FnOnce() -> Option<Arguments>) {
-    let _ = CURRENT.try_with(|trail| {
+    on_current(|trail| {
         if trail.audit.is_on() {
             trail.with(|facts| facts.arguments = arguments());
         }
@@ -215,7 +222,11 @@ fn shortened(name: &str) -> Box<str> {
 }
 
 fn note(fact: impl FnOnce(&mut Facts)) {
-    let _ = CURRENT.try_with(|trail| trail.with(fact));
+    on_current(|trail| trail.with(fact));
+}
+
+fn on_current<T>(what: impl FnOnce(&Arc<Trail>) -> T) -> Option<T> {
+    CURRENT.try_with(|trail| trail.as_ref().map(what)).ok().flatten()
 }
 
 impl Trail {

@@ -5,7 +5,14 @@
 //! could read in two ways (`guard`).
 
 use std::{
-    convert::Infallible, future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+    convert::Infallible,
+    future::{self, Future},
+    io,
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
 };
 
 use axum::{body::Body, response::Response};
@@ -82,8 +89,8 @@ where
     S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    async fn answer(self, request: Request<Body>) -> Response {
-        self.oneshot(request).await.unwrap_or_else(|never| match never {})
+    fn answer(self, request: Request<Body>) -> impl Future<Output = Response> + Send {
+        self.oneshot(request).map(|answer| answer.unwrap_or_else(|never| match never {}))
     }
 }
 
@@ -225,14 +232,12 @@ impl<A: App> Connection<A> {
                 limits.refusals.count(refusal);
                 tracing::debug!(%peer, reason = refusal.reason(), "request refused for its framing");
             }
-            let app = app.clone();
-            async move {
-                let answer = match refused {
-                    None => caught(app.answer(request.map(Body::new))).await,
-                    Some(refusal) => refusal.respond(),
-                };
-                Ok::<_, Infallible>(answer)
-            }
+            // On the heap, and once: hyper keeps room for the future of a request as long as the connection is open.
+            let answering: Pin<Box<dyn Future<Output = Response> + Send>> = match refused {
+                None => Box::pin(caught(app.clone().answer(request.map(Body::new)))),
+                Some(refusal) => Box::pin(future::ready(refusal.respond())),
+            };
+            answering.map(Ok::<_, Infallible>)
         });
         let connection = builder.serve_connection(TokioIo::new(guarded), service);
         tokio::pin!(connection);
@@ -250,11 +255,15 @@ impl<A: App> Connection<A> {
 }
 
 /// A handler that panics has said nothing yet; what it had in hand is dropped with it.
-async fn caught(answering: impl Future<Output = Response>) -> Response {
-    AssertUnwindSafe(answering).catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!("a handler panicked");
-        let mut response = Response::default();
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        response
+///
+/// Made of combinators: an `async fn` would have room for the future twice, as its argument and as what it waits for.
+fn caught(answering: impl Future<Output = Response>) -> impl Future<Output = Response> {
+    AssertUnwindSafe(answering).catch_unwind().map(|caught| {
+        caught.unwrap_or_else(|_| {
+            tracing::error!("a handler panicked");
+            let mut response = Response::default();
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        })
     })
 }

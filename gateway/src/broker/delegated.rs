@@ -57,7 +57,8 @@ struct Given {
 
 async fn lease(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let trail = trail::begin(&gateway, &request);
-    trail::follow(trail, answer(&gateway, request)).await
+    let response = trail.scope(answer(&gateway, request)).await;
+    trail.answered(response)
 }
 
 async fn answer(gateway: &Gateway, request: Request) -> Response {

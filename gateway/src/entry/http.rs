@@ -18,6 +18,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::request::Parts;
 use http::{Method, header};
+use std::pin::pin;
 use std::sync::Arc;
 
 mod down;
@@ -55,14 +56,14 @@ async fn forward(gateway: &Gateway, identity: &Arc<Identity>, request: Request) 
     let permit = proxy::proxy(&snapshot, &view, id).inspect_err(|_| trail::about(id, None))?;
     let Some(target) = ProxyTarget::of(&permit, rest, parts.uri.query()).map_err(ProxyError::Path)? else {
         let position = permit.position();
-        return managed(gateway, snapshot, view, position, Request::from_parts(parts, body)).await;
+        return Box::pin(managed(gateway, snapshot, view, position, Request::from_parts(parts, body))).await;
     };
     let head = up::head(&parts, target.carries_secret())?;
     let writes = !parts.method.is_safe();
     let mut record = Record::start(gateway, permit, &parts);
     let recorded = if writes { gateway.audit.intent().await } else { Ok(()) };
     let answered = match recorded {
-        Ok(()) => exchange(gateway, &target, &parts, head, body).await,
+        Ok(()) => exchange(gateway, &target, &parts, (head, body)).await,
         Err(refused) => Err(refused.into()),
     };
     match answered {
@@ -105,23 +106,24 @@ async fn exchange(
     gateway: &Gateway,
     target: &ProxyTarget,
     parts: &Parts,
-    head: http::HeaderMap,
-    body: Body,
+    (head, body): (http::HeaderMap, Body),
 ) -> Result<Answer, ProxyError> {
     let limit = gateway.snapshot.load().catalog.settings.limits.max_proxy_request_bytes;
     let (body, upload) = up::Up::wrap(body, limit)?;
     let bodiless = body.is_none();
-    let request = |body: Option<Body>| {
+    let request = |head: http::HeaderMap, body: Option<Body>| {
         let mut request = Request::new(body.unwrap_or_else(Body::empty));
         *request.method_mut() = parts.method.clone();
         *request.uri_mut() = target.uri().clone();
-        *request.headers_mut() = head.clone();
+        *request.headers_mut() = head;
         request
     };
-    let first = upload.within(target.timeout(), target.upstream().forward(request(body))).await;
+    let first = upload.within(target.timeout(), pin!(target.upstream().forward(request(head, body)))).await;
     match first {
         Err(ProxyError::Upstream(error)) if error.unsent && bodiless && parts.method.is_safe() => {
-            upload.within(target.timeout(), target.upstream().forward(request(None))).await
+            let head = up::head(parts, target.carries_secret())?;
+            let again = Box::pin(target.upstream().forward(request(head, None)));
+            upload.within(target.timeout(), again).await
         }
         other => other,
     }

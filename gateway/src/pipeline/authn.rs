@@ -51,11 +51,15 @@ async fn authenticate(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<Iden
     let (oidc, settings) = (Arc::clone(&access.oidc), access.service_accounts.clone());
     // Out of the guard before anything is awaited.
     drop(access);
-    if let Some(identity) = oidc.identify(token, digest).await? {
-        return Ok(identity);
-    }
-    match &gateway.reviewer {
-        Some(reviewer) if settings.enabled => reviewer.identify(token, digest, &settings).await?.ok_or(refused),
-        _ => Err(refused),
-    }
+    // On the heap: a token is met for the first time once in its life.
+    Box::pin(async {
+        if let Some(identity) = oidc.identify(token, digest).await? {
+            return Ok(identity);
+        }
+        match &gateway.reviewer {
+            Some(reviewer) if settings.enabled => reviewer.identify(token, digest, &settings).await?.ok_or(refused),
+            _ => Err(refused),
+        }
+    })
+    .await
 }

@@ -266,9 +266,14 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`].
     pub(crate) async fn session(&self) -> Result<Arc<Session>, UpstreamError> {
-        if let Some(session) = self.known() {
-            return Ok(session);
+        match self.known() {
+            Some(session) => Ok(session),
+            // On the heap: it is for one request of many.
+            None => Box::pin(self.agree()).await,
         }
+    }
+
+    async fn agree(&self) -> Result<Arc<Session>, UpstreamError> {
         let _one = self.negotiating.lock().await;
         if let Some(session) = self.known() {
             return Ok(session);

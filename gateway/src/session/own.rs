@@ -59,6 +59,11 @@ impl Own {
         {
             return Ok(session);
         }
+        Box::pin(self.prepare(level)).await
+    }
+
+    async fn prepare(&self, level: Option<Level>) -> Result<Arc<Session>, UpstreamError> {
+        let wanted = Level::number(level);
         let _one = self.opening.lock().await;
         let session = match self.standing() {
             Some(session) => session,

@@ -115,7 +115,7 @@ async fn a_caller_that_leaves_is_an_outcome() {
     let gateway =
         Setup::default().http("github", origin.address, "", &Value::Null).grant("client:agent", &["**"]).start().await;
     let (lines, _guard) = Lines::here();
-    let response = tower::ServiceExt::oneshot(gateway.router.clone(), ask("GET", "/v1/connectors/github/x")).await;
+    let response = gateway.router.clone().oneshot(ask("GET", "/v1/connectors/github/x")).await;
     assert!(lines.access().is_empty(), "the answer is on its way");
     drop(response);
     says(&lines.last(), &json!({ "outcome": "cancelled", "status": 200 }));

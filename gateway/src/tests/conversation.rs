@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tower::ServiceExt as _;
 
 pub(super) type Frames = mpsc::Sender<Result<Bytes, std::io::Error>>;
 

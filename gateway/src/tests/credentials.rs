@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod proxied;
 
-const KEY: &str = "sk-live/4711-\"quoted\"";
+const KEY: &str = "sk-live/q4711z-\"quoted\"";
 
 fn auth(kind: &str, block: &str, fields: &Value) -> Value {
     let mut fields = fields.clone();
@@ -164,7 +164,7 @@ async fn m21_an_upstream_that_reflects_the_credential_tells_no_caller() {
         let name = format!("odoo_{kind}");
         let answer = gateway.send(stateless_post("/v1/mcp", "tools/call", &json!({ "name": name }))).await;
         let everything = format!("{answer:?}");
-        assert!(!everything.contains("4711"), "{kind}: {everything}");
+        assert!(!everything.contains("q4711z"), "{kind}: {everything}");
         assert!(answer.text.contains("****"), "{kind}: it was there, and is covered: {}", answer.text);
         assert!(
             serde_json::from_str::<Value>(answer.text.trim_start_matches("event: message\ndata: ")).is_ok(),
@@ -172,8 +172,8 @@ async fn m21_an_upstream_that_reflects_the_credential_tells_no_caller() {
         );
     }
     let metrics = Answer::read(gateway.state.metrics.scrape()).await.text;
-    assert!(!lines.text().contains("4711") && lines.access().len() == 5, "nor the log: {}", lines.text());
-    assert!(!metrics.contains("4711") && metrics.contains("odoo"), "nor the metrics");
+    assert!(!lines.text().contains("q4711z") && lines.access().len() == 5, "nor the log: {}", lines.text());
+    assert!(!metrics.contains("q4711z") && metrics.contains("odoo"), "nor the metrics");
 }
 
 #[tokio::test]

@@ -46,7 +46,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
 mod browser;
 mod changing;

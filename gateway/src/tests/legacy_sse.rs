@@ -1,6 +1,5 @@
 use super::harness::*;
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 
 /// Answers as a server with one tool does; what `slow` is called with is never answered.
 fn reply(message: &Value) -> Option<Value> {

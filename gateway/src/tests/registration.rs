@@ -3,7 +3,6 @@ use axum::response::Response;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tower::ServiceExt as _;
 
 /// A gateway where `agent` may register servers that listen on these ports, and `other` may use what they offer.
 fn setup(hosts: &[String]) -> Setup {

@@ -97,9 +97,9 @@ fn described() -> Vec<(String, String)> {
         .collect()
 }
 
-const STORED: &str = "canary-stored-4711";
-const SHARED: &str = "canary-shared-4711";
-const LOGIN: &str = "canary-login-4711";
+const STORED: &str = "canary-stored-q4711z";
+const SHARED: &str = "canary-shared-q4711z";
+const LOGIN: &str = "canary-login-q4711z";
 
 async fn gateway(issuer: &Issuer, fake: &Fake) -> (tempfile::TempDir, Gateway) {
     let (folder, store, ring) = database().await;
@@ -110,10 +110,10 @@ async fn gateway(issuer: &Issuer, fake: &Fake) -> (tempfile::TempDir, Gateway) {
     let mut setup = Setup::default()
         .login(issuer)
         .url("code", fake.address, &code)
-        .secret("code", &[("client_id", "id"), ("client_secret", "canary-client-4711")])
+        .secret("code", &[("client_id", "id"), ("client_secret", "canary-client-q4711z")])
         .url("odoo", fake.address, &bearer)
         .url("own", fake.address, &json!({ "auth": { "type": "oauth2_dcr" } }))
-        .service("postgres", fake.address, "canary-service-4711")
+        .service("postgres", fake.address, "canary-service-q4711z")
         .secret("odoo", &[("secret", SHARED)])
         .grant("tenant:acme", &["odoo/**", "own/**", "postgres/**"])
         .grant("tenant:globex", &["wiki/**"])

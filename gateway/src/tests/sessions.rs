@@ -5,7 +5,6 @@ use futures::StreamExt as _;
 use http::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tower::ServiceExt as _;
 
 /// Initializes with these capabilities; the session id.
 pub(super) async fn session(gateway: &Gateway, path: &str, capabilities: &Value) -> String {

@@ -6,7 +6,6 @@ use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tower::ServiceExt as _;
 
 /// Answers calls with these events; `ID` stands for the id of the call, which is its progress token as well.
 async fn streaming(events: &'static [&'static str]) -> Fake {

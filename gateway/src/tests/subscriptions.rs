@@ -4,7 +4,6 @@ use axum::response::Response;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tower::ServiceExt as _;
 
 /// One open stream of a client.
 struct Listening {

@@ -3,8 +3,12 @@
 use std::{error::Error as _, sync::Arc, time::Duration};
 
 use aperium_core::egress::{HostPort, Reach};
+use arc_swap::ArcSwapOption;
 use axum::body::Body;
-use http::{Method, Request, Response, StatusCode, Uri, Version, header, uri::Scheme};
+use http::{
+    Method, Request, Response, StatusCode, Uri, Version, header,
+    uri::{Authority, Parts, PathAndQuery, Scheme},
+};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use tokio::time;
@@ -56,6 +60,17 @@ pub struct ExternalClient {
     reach: Reach,
     client: Client<ExternalConnector, Body>,
     response_timeout: Duration,
+    /// The origin of the last request: a client nearly always speaks to one.
+    last: Arc<ArcSwapOption<Origin>>,
+}
+
+/// Scheme and authority of a URL: as they were written, and as the rules read them. Nothing is judged by it yet.
+#[derive(Debug)]
+struct Origin {
+    scheme: Scheme,
+    written: Authority,
+    target: HostPort,
+    authority: Authority,
 }
 
 impl ExternalClient {
@@ -78,7 +93,7 @@ impl ExternalClient {
             handshake_timeout: limits.connect_timeout,
         };
         let client = connect::pooled(connector, limits);
-        Ok(Self { policy, reach, client, response_timeout: limits.response_timeout })
+        Ok(Self { policy, reach, client, response_timeout: limits.response_timeout, last: Arc::default() })
     }
 
     /// Sends the request once and returns whatever head comes back, redirects included. The `Host` header is always
@@ -87,25 +102,53 @@ impl ExternalClient {
     /// # Errors
     /// [`EgressError`]; ask `before_send()` before anything is tried again.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, EgressError> {
-        let (scheme, target) = connect::target_of(request.uri())?;
-        self.policy.check(self.reach, &target)?;
+        let origin = self.origin(request.uri())?;
+        self.policy.check(self.reach, &origin.target)?;
         if request.method() == Method::CONNECT {
             return Err(EgressError::Url("CONNECT is not sent"));
         }
-        *request.uri_mut() = rebuild(request.uri(), scheme, &target)?;
+        *request.uri_mut() = origin.url(request.uri())?;
         request.headers_mut().remove(header::HOST);
         *request.version_mut() = Version::HTTP_11;
-        exchange(&self.client, request, &target, self.response_timeout).await
+        exchange(&self.client, request, &origin.target, self.response_timeout).await
+    }
+
+    fn origin(&self, uri: &Uri) -> Result<Arc<Origin>, EgressError> {
+        if let Some(last) = &*self.last.load()
+            && last.is_of(uri)
+        {
+            return Ok(Arc::clone(last));
+        }
+        let origin = Arc::new(Origin::read(uri)?);
+        self.last.store(Some(Arc::clone(&origin)));
+        Ok(origin)
     }
 }
 
-/// The URL with its host as the rules read it, so that pool key, Host header, SNI and judgement are about one host.
-fn rebuild(uri: &Uri, scheme: Scheme, target: &HostPort) -> Result<Uri, EgressError> {
-    let default = if scheme == Scheme::HTTPS { 443 } else { 80 };
-    let authority = if target.port() == default { target.host() } else { target.to_string() };
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let built = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build();
-    built.map_err(|_| EgressError::Url("bad URL"))
+impl Origin {
+    fn read(uri: &Uri) -> Result<Self, EgressError> {
+        let (scheme, target) = connect::target_of(uri)?;
+        let written = uri.authority().ok_or(EgressError::Url("no host"))?.clone();
+        let default = if scheme == Scheme::HTTPS { 443 } else { 80 };
+        let authority = if target.port() == default { target.host() } else { target.to_string() };
+        let authority = authority.parse().map_err(|_| EgressError::Url("bad URL"))?;
+        Ok(Self { scheme, written, target, authority })
+    }
+
+    /// To the letter: what is written in another way is read anew.
+    fn is_of(&self, uri: &Uri) -> bool {
+        uri.scheme() == Some(&self.scheme)
+            && uri.authority().is_some_and(|authority| authority.as_str() == self.written.as_str())
+    }
+
+    /// The URL with its host as the rules read it, so that pool key, Host header, SNI and judgement are about one host.
+    fn url(&self, uri: &Uri) -> Result<Uri, EgressError> {
+        let mut parts = Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
+        Uri::from_parts(parts).map_err(|_| EgressError::Url("bad URL"))
+    }
 }
 
 /// One exchange: errors of the connector come back as they were, everything later as "may have been sent".

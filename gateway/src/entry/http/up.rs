@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::collections::HashSet;
+use std::ops::DerefMut;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -73,9 +74,8 @@ impl Upload {
     pub(super) async fn within<T>(
         &self,
         limit: Duration,
-        answer: impl Future<Output = Result<T, UpstreamError>>,
+        mut answer: Pin<impl DerefMut<Target = impl Future<Output = Result<T, UpstreamError>>>>,
     ) -> Result<T, ProxyError> {
-        tokio::pin!(answer);
         loop {
             let end = self.moved() + limit;
             match timeout_at(end, answer.as_mut()).await {

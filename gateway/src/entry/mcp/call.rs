@@ -31,6 +31,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::value::RawValue;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -61,7 +62,7 @@ pub(super) async fn call(
             trail::permitted(entry.config.id.as_str(), Some(&name), None, false);
             let prompt = Prompt::of(gateway, caller, &entry, &message, params, (action, era));
             let failed = match prompt {
-                Some(prompt) => unauthorised_yet(&prompt, caller, &entry, request_id).await,
+                Some(prompt) => Box::pin(unauthorised_yet(&prompt, caller, &entry, request_id)).await,
                 None => not_discovered(&entry, request_id),
             };
             trail::failed(failed.outcome, false, None);
@@ -98,13 +99,13 @@ pub(super) async fn call(
     });
     let brought = brought(carrier.as_ref(), params)?;
     if let Some(Carried::Parked(id)) = &brought {
-        return Ok(resume(gateway, &permit, id, params, message).await);
+        return Ok(Box::pin(resume(gateway, &permit, id, params, message)).await);
     }
     let prompt = Prompt::of(gateway, caller, permit.connector(), &message, params, (action, era));
     let back = prompt.as_ref().and_then(Prompt::back);
     if let Some(prompt) = &prompt {
         match back {
-            Some(Back::Accepted) => prompt.wait(caller).await,
+            Some(Back::Accepted) => Box::pin(prompt.wait(caller)).await,
             Some(Back::Declined) => {
                 let failed = declined(permit.connector(), request_id);
                 Record::start(gateway, permit, request_id).end(failed.outcome, None);
@@ -147,7 +148,8 @@ pub(super) async fn call(
         carrier,
     };
     let running = message.session.map(|session| session.run(message.id));
-    match unless_cancelled(running.as_ref(), attempt(&target, &call)).await {
+    let attempt = pin!(attempt(&target, &call));
+    match unless_cancelled(running.as_ref(), attempt).await {
         Some(Ok(relay)) => Ok(answer(&gateway.parked, relay, record, running, message, accepts).await),
         Some(Err(error)) => {
             let failed = record.failed(&error);
@@ -250,7 +252,7 @@ async fn resume(
 }
 
 /// `None`: the client has cancelled its request, and wants no answer.
-async fn unless_cancelled<T>(running: Option<&Running>, work: impl Future<Output = T>) -> Option<T> {
+async fn unless_cancelled<T>(running: Option<&Running>, work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     let Some(running) = running else { return Some(work.await) };
     tokio::select! {
         biased;
@@ -299,13 +301,16 @@ async fn answer(
     message: Incoming<'_>,
     accepts: Accepts,
 ) -> Response {
-    let first = async {
-        if !accepts.events {
-            return Some(relay.last_reply().await);
-        }
-        tokio::time::timeout(KEEP_ALIVE, relay.next()).await.ok()
+    let first = {
+        let first = pin!(async {
+            if !accepts.events {
+                return Some(relay.last_reply().await);
+            }
+            tokio::time::timeout(KEEP_ALIVE, relay.next()).await.ok()
+        });
+        unless_cancelled(running.as_ref(), first).await
     };
-    let Some(first) = unless_cancelled(running.as_ref(), first).await else { return nothing() };
+    let Some(first) = first else { return nothing() };
     match first {
         Some(Ok(reply)) if reply.last && accepts.json => {
             end(parked, relay, record, reply.outcome, reply.parks);
@@ -357,8 +362,11 @@ fn events(stream: Stream) -> Response {
         let reply = match stream.first.take() {
             Some(reply) => Ok(reply),
             None => {
-                let next = tokio::time::timeout(KEEP_ALIVE, stream.relay.next());
-                match unless_cancelled(stream.running.as_ref(), next).await? {
+                let next = {
+                    let next = pin!(tokio::time::timeout(KEEP_ALIVE, stream.relay.next()));
+                    unless_cancelled(stream.running.as_ref(), next).await?
+                };
+                match next {
                     Ok(reply) => reply,
                     Err(_) => return Some((Ok::<_, std::convert::Infallible>(KEEP_ALIVE_COMMENT), Some(stream))),
                 }

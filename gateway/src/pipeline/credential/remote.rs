@@ -83,7 +83,7 @@ impl Remote {
             }
             State::Tokens(tokens) => Arc::clone(tokens),
         };
-        let token = tokens.get().await?;
+        let token = Box::pin(tokens.get()).await?;
         token.injection().write_into(headers, uri)?;
         Ok(Inserted { mask: token.mask(), token: Some(token) })
     }

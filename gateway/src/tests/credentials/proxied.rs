@@ -32,7 +32,7 @@ async fn gateway(origin: &Origin, auth: &Value, values: &[(&str, &str)]) -> Gate
 #[tokio::test]
 async fn a_credential_of_an_http_api_arrives_and_is_neither_reflected_nor_written_down() {
     let origin = Origin::start(mirror).await;
-    let key = "wk-4711-example-key";
+    let key = "wk-q4711z-example-key";
     let cases = [
         (auth("bearer_token", "bearerToken", &json!({})), vec![("secret", key)]),
         (auth("api_key", "apiKey", &json!({ "in": "header", "name": "X-Api-Key" })), vec![("secret", key)]),
@@ -60,7 +60,10 @@ async fn a_credential_of_an_http_api_arrives_and_is_neither_reflected_nor_writte
         let metrics = Answer::read(gateway.admin.clone().oneshot(ask("GET", "/metrics")).await.unwrap()).await.text;
         assert!(metrics.contains("aperium"), "{metrics}");
         for (place, text) in [("answer", format!("{answer:?}")), ("log", lines.text()), ("metrics", metrics)] {
-            assert!(!text.contains(key) && !text.contains(&basic) && !text.contains("4711"), "{auth}: {place}: {text}");
+            assert!(
+                !text.contains(key) && !text.contains(&basic) && !text.contains("q4711z"),
+                "{auth}: {place}: {text}"
+            );
         }
         assert!(!lines.text().is_empty());
     }
@@ -69,16 +72,16 @@ async fn a_credential_of_an_http_api_arrives_and_is_neither_reflected_nor_writte
 #[tokio::test]
 async fn client_credentials_serve_an_http_api_and_its_status() {
     let issuer =
-        Fake::start(|_| async { answer(200, &json!({ "access_token": "token-4711", "expires_in": 60 })) }).await;
+        Fake::start(|_| async { answer(200, &json!({ "access_token": "token-q4711z", "expires_in": 60 })) }).await;
     let origin = Origin::start(mirror).await;
     let token_url = json!({ "tokenUrl": format!("http://{}/token?client=canary-parameter", issuer.address) });
     let auth = auth("oauth2_client_credentials", "clientCredentials", &token_url);
     let (lines, _guard) = Lines::here();
-    let gateway = gateway(&origin, &auth, &[("client_id", "id"), ("client_secret", "client-secret-4711")]).await;
+    let gateway = gateway(&origin, &auth, &[("client_id", "id"), ("client_secret", "client-secret-q4711z")]).await;
     let answer = gateway.send(ask("GET", "/v1/connectors/api/items")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(origin.last()["authorization"], "Bearer token-4711");
-    assert!(!format!("{answer:?}").contains("4711") && !lines.text().contains("4711"));
+    assert_eq!(origin.last()["authorization"], "Bearer token-q4711z");
+    assert!(!format!("{answer:?}").contains("q4711z") && !lines.text().contains("q4711z"));
     let snapshot = gateway.state.snapshot.load();
     let entry = snapshot.connectors().iter().find(|entry| entry.config.id.as_str() == "api").unwrap();
     let condition = entry.credential.remote().unwrap().condition();

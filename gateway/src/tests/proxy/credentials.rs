@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::{HeaderValue, header};
 use serde_json::{Value, json};
 
-const KEY: &str = "sk-live-4711-0815";
+const KEY: &str = "sk-live-q4711z-0815";
 
 fn auth(kind: &str, block: &str, fields: &Value) -> Value {
     let mut fields = fields.clone();
@@ -84,7 +84,7 @@ async fn m21_an_upstream_that_reflects_it_tells_no_caller() {
         request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         let answer = gateway.send(request).await;
         let all = format!("{answer:?}");
-        assert!(answer.status == 200 && !all.contains("4711") && answer.text.contains("****"), "{all}");
+        assert!(answer.status == 200 && !all.contains("q4711z") && answer.text.contains("****"), "{all}");
     }
 }
 

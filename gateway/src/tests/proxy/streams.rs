@@ -224,7 +224,7 @@ async fn an_answer_of_unknown_length_breaks_off_at_the_cap() {
     .await;
     let gateway = github(&origin).await;
     assert_eq!(gateway.send(ask("GET", "/v1/connectors/github/exact")).await.text.len(), CAP);
-    let response = tower::ServiceExt::oneshot(gateway.router.clone(), ask("GET", "/v1/connectors/github/more")).await;
+    let response = gateway.router.clone().oneshot(ask("GET", "/v1/connectors/github/more")).await;
     let mut body = response.unwrap().into_body();
     let (mut seen, mut broke) = (0, false);
     while let Some(frame) = body.frame().await {
