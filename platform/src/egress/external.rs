@@ -45,7 +45,7 @@ impl Default for ClientLimits {
             response_head_bytes: 64 * 1024,
             response_headers: 100,
             idle_timeout: Duration::from_secs(30),
-            max_idle_per_host: 32,
+            max_idle_per_host: 256,
         }
     }
 }
