@@ -1,13 +1,10 @@
 //! `tools/call` and the other requests that are passed on: authz → route → credential → upstream, and the answer back as JSON or as events.
 
-use super::authorize::{Back, Prompt, Question, Why};
-use super::session::{KEEP_ALIVE, KEEP_ALIVE_COMMENT, event_stream};
-use super::{Accepts, Context, Incoming, accepts, wanted};
-use crate::audit::{Arguments, Unrecorded};
-use crate::era::mirrored::{self, Mirrored};
+use super::authorize::{Back, Prompt};
+use super::{Context, Incoming, accepts, wanted};
+use crate::audit::Arguments;
 use crate::era::{Era, META_CAPABILITIES, META_LEVEL};
-use crate::error::{self, Failure, json, rpc_error, rpc_result};
-use crate::metrics::Metrics;
+use crate::error::{Failure, json, rpc_result};
 use crate::pipeline::action::Action;
 use crate::pipeline::authz::{self, Decision, Permit, Wanted};
 use crate::pipeline::builtin;
@@ -15,25 +12,31 @@ use crate::pipeline::carried::{Carried, Carrier};
 use crate::pipeline::clean::Clean;
 use crate::pipeline::credential::CredentialError;
 use crate::pipeline::route::Target;
-use crate::pipeline::upstream::relay::{self, Call, Relay, Reply};
-use crate::pipeline::upstream::{Along, UpstreamError, sse};
+use crate::pipeline::upstream::UpstreamError;
+use crate::pipeline::upstream::relay::{self, Call, Relay};
 use crate::raw::{RawObject, RawWriter};
 use crate::session::Live;
 use crate::session::capabilities::Capabilities;
 use crate::session::level::Level;
-use crate::session::live::Running;
-use crate::session::parked::Parked;
-use crate::snapshot::{Entry, Health, Item, Kind};
+use crate::snapshot::{Item, Kind};
 use crate::state::State as Gateway;
-use crate::trail::{self, Trail};
-use aperium_core::caller::Caller;
-use axum::body::Body;
+use crate::trail;
 use axum::response::Response;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde_json::value::RawValue;
-use std::pin::{Pin, pin};
+use http::{HeaderName, HeaderValue, StatusCode};
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+
+mod along;
+mod failed;
+mod record;
+mod reply;
+
+pub(crate) use reply::KeptCall;
+
+use along::{along, request_id};
+use failed::{declined, failed_answer, not_discovered, unauthorised_yet};
+use record::Record;
+use reply::{answer, nothing, resume, unless_cancelled};
 
 /// The answer where nothing can be completed.
 const NO_COMPLETION: &[u8] = br#"{"resultType":"complete","completion":{"values":[],"total":0,"hasMore":false}}"#;
@@ -216,58 +219,6 @@ fn stand_in(
     needed.then(|| gateway.sessions.stand_in(&context.view.identity().caller, declared, level))
 }
 
-/// A call that is kept open between two rounds of its client.
-pub(crate) struct KeptCall {
-    relay: Relay,
-    record: Record,
-}
-
-impl std::fmt::Debug for KeptCall {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeptCall").field("relay", &self.relay).finish_non_exhaustive()
-    }
-}
-
-/// The next round of a call that this replica keeps open.
-async fn resume(
-    gateway: &Gateway,
-    permit: &Permit,
-    id: &str,
-    params: &RawObject<'_>,
-    message: Incoming<'_>,
-) -> Response {
-    let request_id = request_id(message.headers);
-    let Some(KeptCall { mut relay, record }) = gateway.parked.take(id) else {
-        let connector = &permit.connector().config.id;
-        let message_text = format!(
-            "the call of connector {connector} that waited for this answer has ended, or is kept by another replica; its outcome is unknown, request id {request_id}"
-        );
-        gateway.metrics.request(permit.action().method(), "outcome_unknown");
-        let failed = Failed::new("outcome_unknown", message_text, "outcome_unknown");
-        return failed_answer(permit.action(), message.id, &failed, request_id);
-    };
-    trail::permitted(record.connector(), Some(permit.name()), Some(permit.grant()), permit.writes());
-    relay.resume(message.id, params);
-    answer(&gateway.parked, relay, record, None, message, accepts(message.headers)).await
-}
-
-/// `None`: the client has cancelled its request, and wants no answer.
-async fn unless_cancelled<T>(running: Option<&Running>, work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-    let Some(running) = running else { return Some(work.await) };
-    tokio::select! {
-        biased;
-        () = running.cancelled() => None,
-        done = work => Some(done),
-    }
-}
-
-/// The answer to a cancelled request: none.
-fn nothing() -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::ACCEPTED;
-    response
-}
-
 /// Whether it may go ahead. The reference of a completion may be a template or, less often, a resource itself.
 fn decide(context: &Context, mut wanted: Wanted<'_>) -> Result<Decision, Failure> {
     let ask = |wanted: &Wanted<'_>| authz::decide(&context.snapshot, &context.view, context.scope, wanted);
@@ -287,308 +238,6 @@ async fn attempt(target: &Target, call: &Call<'_>) -> Result<Relay, UpstreamErro
         match relay::send(target.upstream(), call).await {
             Err(error) if error.before_send() && attempt < target.attempts() => attempt += 1,
             other => return other,
-        }
-    }
-}
-
-/// The answer: JSON where the first message is the last, events where more come, or nothing does for a while, and the
-/// client takes them.
-async fn answer(
-    parked: &Arc<Parked<KeptCall>>,
-    mut relay: Relay,
-    mut record: Record,
-    running: Option<Running>,
-    message: Incoming<'_>,
-    accepts: Accepts,
-) -> Response {
-    let first = {
-        let first = pin!(async {
-            if !accepts.events {
-                return Some(relay.last_reply().await);
-            }
-            tokio::time::timeout(KEEP_ALIVE, relay.next()).await.ok()
-        });
-        unless_cancelled(running.as_ref(), first).await
-    };
-    let Some(first) = first else { return nothing() };
-    match first {
-        Some(Ok(reply)) if reply.last && accepts.json => {
-            end(parked, relay, record, reply.outcome, reply.parks);
-            json(reply.status, reply.body)
-        }
-        Some(Err(error)) => {
-            let failed = record.failed(&error);
-            failed_answer(record.permit.action(), message.id, &failed, &record.request_id)
-        }
-        reply => {
-            let first = reply.and_then(Result::ok);
-            let parked = Arc::clone(parked);
-            events(Stream { parked, relay, record, running, first, id: message.id.to_owned() })
-        }
-    }
-}
-
-/// After the last message: the call is over, or it is kept for the next round.
-fn end(
-    parked: &Arc<Parked<KeptCall>>,
-    relay: Relay,
-    mut record: Record,
-    outcome: &'static str,
-    parks: Option<Box<str>>,
-) {
-    match parks {
-        None => record.end(outcome, None),
-        Some(id) => {
-            let patience = relay.patience();
-            let identity = Arc::clone(record.permit.identity());
-            parked.keep(id, identity.key(), KeptCall { relay, record }, patience);
-        }
-    }
-}
-
-/// A call whose answer is sent as events.
-struct Stream {
-    parked: Arc<Parked<KeptCall>>,
-    relay: Relay,
-    record: Record,
-    running: Option<Running>,
-    first: Option<Reply>,
-    id: Box<RawValue>,
-}
-
-fn events(stream: Stream) -> Response {
-    let frames = futures::stream::unfold(Some(stream), |state| async move {
-        let mut stream = state?;
-        let reply = match stream.first.take() {
-            Some(reply) => Ok(reply),
-            None => {
-                let next = {
-                    let next = pin!(tokio::time::timeout(KEEP_ALIVE, stream.relay.next()));
-                    unless_cancelled(stream.running.as_ref(), next).await?
-                };
-                match next {
-                    Ok(reply) => reply,
-                    Err(_) => return Some((Ok::<_, std::convert::Infallible>(KEEP_ALIVE_COMMENT), Some(stream))),
-                }
-            }
-        };
-        match reply {
-            Ok(reply) => {
-                let event = sse::write_event(&reply.body);
-                if reply.last {
-                    end(&stream.parked, stream.relay, stream.record, reply.outcome, reply.parks);
-                    return Some((Ok(event), None));
-                }
-                Some((Ok(event), Some(stream)))
-            }
-            Err(error) => {
-                let failed = stream.record.failed(&error);
-                let action = stream.record.permit.action();
-                let message = failed_message(action, &stream.id, &failed, &stream.record.request_id);
-                Some((Ok(sse::write_event(&message)), None))
-            }
-        }
-    });
-    event_stream(Body::from_stream(frames))
-}
-
-/// A failure as the caller reads it.
-struct Failed {
-    code: &'static str,
-    message: String,
-    outcome: &'static str,
-    /// Instead of the message, for a client that can ask its user.
-    question: Option<Question>,
-}
-
-impl Failed {
-    fn new(code: &'static str, message: String, outcome: &'static str) -> Self {
-        Self { code, message, outcome, question: None }
-    }
-}
-
-fn unavailable(action: Action, connector: &str, error: &UpstreamError, request_id: &str) -> Failed {
-    let why = error.outside();
-    if action == Action::Call && error.outcome_unknown() {
-        // The call may have been carried out: a model must not take this for "nothing happened".
-        let message = format!(
-            "connector {connector} is unavailable ({why}), the outcome of the call is unknown, request id {request_id}"
-        );
-        return Failed::new("outcome_unknown", message, "outcome_unknown");
-    }
-    let message = format!("connector {connector} is unavailable ({why}), request id {request_id}");
-    Failed::new("upstream_unavailable", message, "unavailable")
-}
-
-/// The caller has to authorise the gateway: the answer says where.
-fn unauthorised(prompt: &Prompt, why: Why, request_id: &str) -> Failed {
-    let question = prompt.question(why);
-    let outcome = if question.is_some() { "input_required" } else { "needs_auth" };
-    Failed { code: "authorization_required", message: prompt.text(why, request_id), outcome, question }
-}
-
-/// The user does not want to.
-fn declined(entry: &Entry, request_id: &str) -> Failed {
-    let id = &entry.config.id;
-    let message = format!("the user has not authorised connector {id}, request id {request_id}");
-    Failed::new("authorization_declined", message, "needs_auth")
-}
-
-/// Nobody has authorised the gateway yet, so nobody knows what there is.
-async fn unauthorised_yet(prompt: &Prompt, caller: &Caller, entry: &Entry, request_id: &str) -> Failed {
-    match prompt.back() {
-        Some(Back::Declined) => return declined(entry, request_id),
-        Some(Back::Accepted) => prompt.wait(caller).await,
-        None => {}
-    }
-    match prompt.missing(caller).await {
-        Some(why) => unauthorised(prompt, why, request_id),
-        None => not_discovered(entry, request_id),
-    }
-}
-
-fn not_discovered(entry: &Entry, request_id: &str) -> Failed {
-    let why = match &entry.health {
-        Health::Unavailable { outside, .. } => outside.as_str(),
-        _ => "not discovered yet",
-    };
-    let message = format!("connector {} is unavailable ({why}), request id {request_id}", entry.config.id);
-    Failed::new("upstream_unavailable", message, "unavailable")
-}
-
-/// A failure as the last message: a tool's is shown to a model, any other is an error.
-fn failed_message(action: Action, id: &RawValue, failed: &Failed, request_id: &str) -> Vec<u8> {
-    if let Some(question) = &failed.question {
-        return question.write(id);
-    }
-    match action {
-        Action::Call => rpc_result(id, &error::tool_error(failed.code, &failed.message, request_id)),
-        _ => rpc_error(Some(id), &error::upstream_error(failed.code, &failed.message, request_id)),
-    }
-}
-
-fn failed_answer(action: Action, id: &RawValue, failed: &Failed, request_id: &str) -> Response {
-    json(StatusCode::OK, failed_message(action, id, failed, request_id))
-}
-
-/// The id that the request-id layer has put into the headers.
-fn request_id(headers: &HeaderMap) -> &str {
-    headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default()
-}
-
-/// What goes along: by name, so that nothing else can.
-///
-/// Headers that repeat arguments are held against them and written anew, for callers of the older era too, who know
-/// nothing of them. Those that the tool does not speak of are passed on (specification 2026-07-28, "Server Behavior
-/// for Custom Headers").
-///
-/// # Errors
-/// [`Failure::HeaderMismatch`].
-fn along(
-    headers: &HeaderMap,
-    arguments: Option<&RawValue>,
-    mirrored: Option<&Mirrored>,
-    era: Era,
-) -> Result<Along, Failure> {
-    const NAMED: [HeaderName; 3] = [
-        HeaderName::from_static("x-request-id"),
-        HeaderName::from_static("traceparent"),
-        HeaderName::from_static("tracestate"),
-    ];
-    let mut along = Along::default();
-    for name in NAMED {
-        if let Some(value) = headers.get(&name) {
-            along.headers.push((name, value.clone()));
-        }
-    }
-    if let Some(ours) = trail::traceparent() {
-        along.headers.retain(|(name, _)| name != "traceparent");
-        along.headers.push((HeaderName::from_static("traceparent"), ours));
-    }
-    let mirrored = mirrored.filter(|mirrored| !mirrored.is_empty());
-    if let Some(mirrored) = mirrored.filter(|_| era == Era::Stateless) {
-        mirrored.check(headers, arguments)?;
-    }
-    let unknown = headers.iter().filter(|(name, _)| {
-        name.as_str().starts_with(mirrored::PREFIX) && !mirrored.is_some_and(|mirrored| mirrored.knows(name))
-    });
-    along.headers.extend(unknown.map(|(name, value)| (name.clone(), value.clone())));
-    if let Some(mirrored) = mirrored {
-        along.headers.extend(mirrored.headers(arguments));
-    }
-    Ok(along)
-}
-
-/// Counts and logs a call once, whatever becomes of it; a client that leaves is an outcome too.
-struct Record {
-    metrics: Arc<Metrics>,
-    permit: Permit,
-    started: Instant,
-    request_id: Box<str>,
-    trail: Option<Arc<Trail>>,
-    /// How the user is asked, where there is one to be asked.
-    prompt: Option<Box<Prompt>>,
-    ended: bool,
-}
-
-impl Record {
-    fn start(gateway: &Gateway, permit: Permit, request_id: &str) -> Self {
-        let metrics = Arc::clone(&gateway.metrics);
-        let connector = permit.connector().config.id.as_str();
-        trail::permitted(connector, Some(permit.name()), Some(permit.grant()), permit.writes());
-        let (started, request_id, trail) = (Instant::now(), request_id.into(), trail::current());
-        Self { metrics, permit, started, request_id, trail, prompt: None, ended: false }
-    }
-
-    fn connector(&self) -> &str {
-        self.permit.connector().config.id.as_str()
-    }
-
-    /// Ends it with a failure, and says how the caller reads that.
-    fn failed(&mut self, error: &UpstreamError) -> Failed {
-        let failed = match self.prompt.as_deref().zip(Why::of(error)) {
-            Some((prompt, why)) => unauthorised(prompt, why, &self.request_id),
-            None => unavailable(self.permit.action(), self.connector(), error, &self.request_id),
-        };
-        self.end(failed.outcome, Some(error));
-        failed
-    }
-
-    /// Ends it before anything was sent: it could not be put on record.
-    fn unrecorded(&mut self, refused: Unrecorded) -> Failed {
-        let message = format!("the call was not made: {refused}: try again later, request id {}", self.request_id);
-        let outcome = "unrecorded";
-        self.end(outcome, None);
-        Failed::new("audit_unavailable", message, outcome)
-    }
-
-    fn end(&mut self, outcome: &'static str, error: Option<&UpstreamError>) {
-        self.ended = true;
-        if let Some(trail) = &self.trail {
-            trail.ended(outcome);
-        }
-        let took = self.started.elapsed();
-        let method = self.permit.action().method();
-        self.metrics.operation(method, outcome, took);
-        self.permit.connector().meter.called(took);
-        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let (connector, request_id) = (self.connector(), &*self.request_id);
-        let (name, grant) = (self.permit.name(), self.permit.grant());
-        let caller = &self.permit.identity().caller.principal;
-        if let Some(error) = error {
-            let reason = error.reason();
-            self.permit.connector().meter.failed(reason);
-            tracing::warn!(request_id, connector, method, name, %caller, grant, outcome, took_ms, reason, %error, "call failed");
-        } else {
-            tracing::debug!(request_id, connector, method, name, %caller, grant, outcome, took_ms, "call");
-        }
-    }
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.end("cancelled", None);
         }
     }
 }
