@@ -4,6 +4,10 @@ use aperium_operator::args::Args;
 use clap::Parser;
 use std::process::ExitCode;
 
+/// A wave of new Connectors makes and drops many objects: the system's allocator keeps what that took at its height.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
     let args = Args::parse();
