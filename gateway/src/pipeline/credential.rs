@@ -16,6 +16,7 @@ mod mask;
 mod material;
 mod remote;
 mod service;
+mod spellings;
 mod token;
 
 pub(crate) use mask::Masked;
