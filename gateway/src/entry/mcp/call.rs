@@ -150,6 +150,7 @@ pub(super) async fn call(
         events: accepts.events,
         carrier,
     };
+    record.sending();
     let running = message.session.map(|session| session.run(message.id));
     let attempt = pin!(attempt(&target, &call));
     match unless_cancelled(running.as_ref(), attempt).await {

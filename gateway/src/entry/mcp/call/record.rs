@@ -16,6 +16,7 @@ pub(super) struct Record {
     metrics: Arc<Metrics>,
     pub(super) permit: Permit,
     started: Instant,
+    sent: Option<Instant>,
     pub(super) request_id: Box<str>,
     trail: Option<Arc<Trail>>,
     /// How the user is asked, where there is one to be asked.
@@ -29,11 +30,16 @@ impl Record {
         let connector = permit.connector().config.id.as_str();
         trail::permitted(connector, Some(permit.name()), Some(permit.grant()), permit.writes());
         let (started, request_id, trail) = (Instant::now(), request_id.into(), trail::current());
-        Self { metrics, permit, started, request_id, trail, prompt: None, ended: false }
+        Self { metrics, permit, started, sent: None, request_id, trail, prompt: None, ended: false }
     }
 
     pub(super) fn connector(&self) -> &str {
         self.permit.connector().config.id.as_str()
+    }
+
+    /// It goes to the upstream now.
+    pub(super) fn sending(&mut self) {
+        self.sent = Some(Instant::now());
     }
 
     /// Ends it with a failure, and says how the caller reads that.
@@ -62,14 +68,18 @@ impl Record {
         let took = self.started.elapsed();
         let method = self.permit.action().method();
         self.metrics.operation(method, outcome, took);
-        self.permit.connector().meter.called(took);
+        let meter = &self.permit.connector().meter;
+        meter.called(took);
+        if let Some(sent) = self.sent {
+            meter.sent(method, outcome, sent.elapsed());
+        }
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let (connector, request_id) = (self.connector(), &*self.request_id);
         let (name, grant) = (self.permit.name(), self.permit.grant());
         let caller = &self.permit.identity().caller.principal;
         if let Some(error) = error {
             let reason = error.reason();
-            self.permit.connector().meter.failed(reason);
+            meter.failed(reason);
             tracing::warn!(request_id, connector, method, name, %caller, grant, outcome, took_ms, reason, %error, "call failed");
         } else {
             tracing::debug!(request_id, connector, method, name, %caller, grant, outcome, took_ms, "call");
