@@ -7,56 +7,60 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export APERIUM_SOAK=1
 cases=${PROPTEST_CASES:-1000000}
 report=tests/soak/results/$(date -u +%F).md
-lines=$(mktemp)
-trap 'rm -f "$lines"' EXIT
-failed=0
+lines=$(mktemp -d)
+trap 'rm -rf "$lines"' EXIT
 
-# measure WHAT TESTS COMMAND [ARG]...: one row of the report, with what the tests printed about themselves.
+# measure ROW WHAT TESTS COMMAND [ARG]...: one row of the report, with what the tests printed about themselves.
 measure() {
-  local what=$1 tests=$2 log began=$SECONDS outcome=passed said
-  shift 2
+  local row=$1 what=$2 tests=$3 log began=$SECONDS outcome=passed said
+  shift 3
   log=$(mktemp)
   echo "=== $what"
   if ! "$@" >"$log" 2>&1; then
-    outcome=FAILED failed=1
+    outcome=FAILED
   fi
   cat "$log"
   # A filter that matches nothing must not pass for a test.
   if ! grep -qE "^test result: ok\. $tests passed" "$log"; then
-    outcome=FAILED failed=1
+    outcome=FAILED
   fi
   said=$(grep -oE '(APERIUM_SEED=[0-9]+|[0-9]+ (calls:|rounds) .*)$' "$log" | paste -sd ';' | sed 's/;/; /g' || true)
-  printf '| %s | %s | %s | %s |\n' "$what" "$outcome" "$((SECONDS - began))" "$said" >>"$lines"
+  printf '| %s | %s | %s | %s |\n' "$what" "$outcome" "$((SECONDS - began))" "$said" >"$lines/$row"
   rm -f "$log"
 }
 
-measure "no path leaves its base; no query carries the own parameter; grants decide as the naive reading: $cases cases each" 3 \
-  env PROPTEST_CASES="$cases" cargo test --locked --package aperium-core --lib -- \
+# Each round waits for the end of a token, so this one runs beside the others.
+measure 5 "50 calls at the end of a token on two replicas, 1000 times: one refresh each" 1 \
+  cargo test --locked --workspace --lib -- fifty_calls --nocapture &
+rounds=$!
+measure 1 "no path leaves its base; no query carries the own parameter; grants decide as the naive reading: $cases cases each" 3 \
+  env PROPTEST_CASES="$cases" cargo test --locked --workspace --lib -- \
   no_path_leaves_its_base no_query_carries_the_own_parameter the_compiled_grants_decide_as_the_naive_reading_does
-measure "1000 calls, one of two replicas killed" 1 \
+measure 2 "1000 calls, one of two replicas killed" 1 \
   cargo test --locked --workspace --test replicas killing -- --nocapture
-measure "1000 calls, one of two replicas stopped" 1 \
-  cargo test --locked --workspace --test replicas stopping -- --nocapture
-measure "200 connectors, 1000 grants, one upstream silent for 30 s" 1 \
-  cargo test --locked --workspace --test replicas silent -- --nocapture
-measure "the key ring rotated twice for 10000 tenants under reads, on PostgreSQL and SQLite" 1 \
-  cargo test --locked --package aperium-tests --test store rotating_the_ring -- --nocapture
-measure "50 calls at the end of a token on two replicas, 1000 times: one refresh each" 1 \
-  cargo test --locked --package aperium-gateway --lib -- fifty_calls --nocapture
+measure 3 "1000 calls, one of two replicas stopped; 200 connectors, 1000 grants, one upstream silent for 30 s" 2 \
+  cargo test --locked --workspace --test replicas -- stopping silent --nocapture --test-threads=1
+measure 4 "the key ring rotated twice for 10000 tenants under reads, on PostgreSQL and SQLite" 1 \
+  cargo test --locked --workspace --test store rotating_the_ring -- --nocapture
+measure 6 "a million calls of 8 tenants and 16 connectors by 64 clients, services killed, both rings changed twice: each sees its own credential" 1 \
+  cargo test --locked --workspace --bins -- t2_no_call_ever_sees --nocapture
+wait "$rounds"
 
-# The release build, as what is resident is to be that of a real gateway.
+# Alone, and the release build, as what is resident is to be that of a real gateway.
 began=$SECONDS outcome=passed
 log=$(mktemp)
 echo "=== memory over ten minutes of load"
 cargo build --locked --release --package aperium-gateway --package aperium-tests --bins
-if ! taskset -c 0 "${CARGO_TARGET_DIR:-target}/release/bench-gateway" --only memory --steady 600 --strict 2>&1 | tee "$log"; then
-  outcome=FAILED failed=1
+if ! taskset -c 0 "${CARGO_TARGET_DIR:-target}/release/bench-gateway" --only memory --steady 600 2>&1 | tee "$log"; then
+  outcome=FAILED
+fi
+# What an idle gateway holds is a matter of `make bench`; here it is about what sessions and time add.
+if [ "$(grep -cE '^\| memory: (MiB with|KiB a|KiB grown).* yes \|$' "$log")" != 3 ]; then
+  outcome=FAILED
 fi
 printf '| 4000 sessions, then 10 minutes of load | %s | %s | %s |\n' "$outcome" "$((SECONDS - began))" \
-  "$(sed -n 's/^| memory: \(.*\) | .* | \(.*\) | .* |$/\1: \2/p' "$log" | paste -sd ';' | sed 's/;/; /g')" >>"$lines"
+  "$(sed -n 's/^| memory: \(.*\) | .* | \(.*\) | .* |$/\1: \2/p' "$log" | paste -sd ';' | sed 's/;/; /g')" >"$lines/7"
 rm -f "$log"
-measure "a million calls of 8 tenants and 16 connectors by 64 clients, services killed, both rings changed twice: each sees its own credential" 1 \
-  cargo test --locked --workspace --bins -- t2_no_call_ever_sees --nocapture
 
 {
   echo "# Soak, $(date -u +%F)"
@@ -65,7 +69,7 @@ measure "a million calls of 8 tenants and 16 connectors by 64 clients, services 
   echo
   echo "| what | outcome | seconds, building included | said |"
   echo "|---|---|---:|---|"
-  cat "$lines"
+  cat "$lines"/*
 } >"$report"
 echo "written: $report"
-exit "$failed"
+! grep -q FAILED "$report"

@@ -15,9 +15,6 @@ pub(crate) struct Plan {
     /// Seconds of load during which the gateway's memory must not grow.
     #[arg(long, default_value_t = 20)]
     steady: u64,
-    /// Ends with 1 when a goal is missed.
-    #[arg(long)]
-    pub(crate) strict: bool,
     /// Only this part: rates, pace, crowd, memory or many. Prints, and writes nothing.
     #[arg(long)]
     only: Option<String>,
