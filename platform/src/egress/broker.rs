@@ -7,8 +7,6 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use axum::body::Body;
 use http::{Request, Response, Uri, Version, header, uri::Scheme};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
@@ -16,8 +14,8 @@ use aperium_core::egress::HostPort;
 
 use super::{
     ClientLimits, EgressError, Resolve as _, SystemResolver,
-    connect::{self, BrokerConnector},
-    external,
+    connect::BrokerConnector,
+    exchange::{EgressBody, Exchange},
 };
 use crate::seal::{RingError, RingFile};
 
@@ -49,7 +47,7 @@ pub struct BrokerClient {
 /// A client and the certificates that it trusts.
 struct Made {
     roots: Arc<Roots>,
-    client: Client<BrokerConnector, Body>,
+    exchange: Exchange<BrokerConnector>,
 }
 
 /// The CA that the broker's certificate must be of.
@@ -101,7 +99,7 @@ impl BrokerClient {
             return Ok(made);
         }
         let connector = BrokerConnector { tls: Arc::clone(&roots.0), connect_timeout: self.limits.connect_timeout };
-        let made = Arc::new(Made { roots, client: connect::pooled(connector, &self.limits) });
+        let made = Arc::new(Made { roots, exchange: Exchange::new(connector, &self.limits) });
         self.made.store(Some(Arc::clone(&made)));
         Ok(made)
     }
@@ -110,14 +108,14 @@ impl BrokerClient {
     ///
     /// # Errors
     /// [`EgressError`]; ask `before_send()` before anything is tried again.
-    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, EgressError> {
+    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<EgressBody>, EgressError> {
         let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
         let uri = Uri::builder().scheme(Scheme::HTTPS).authority(self.to.to_string()).path_and_query(path).build();
         *request.uri_mut() = uri.map_err(|_| EgressError::Url("bad path"))?;
         request.headers_mut().remove(header::HOST);
         *request.version_mut() = Version::HTTP_11;
         let made = self.client()?;
-        external::exchange(&made.client, request, &self.to, self.limits.response_timeout).await
+        made.exchange.send(request, &self.to).await
     }
 }
 

@@ -4,20 +4,17 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::{Request, Response, Uri, Version, header, uri::Scheme};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
 
 use super::{
     ClientLimits, ClusterEndpoint, EgressError,
-    connect::{self, ClusterConnector},
-    external,
+    connect::ClusterConnector,
+    exchange::{EgressBody, Exchange},
 };
 
 /// HTTP/1.1 client with one keep-alive pool. It reaches nothing but a [`ClusterEndpoint`].
 #[derive(Debug, Clone)]
 pub struct ClusterClient {
-    client: Client<ClusterConnector, Body>,
-    response_timeout: Duration,
+    exchange: Exchange<ClusterConnector>,
 }
 
 impl Default for ClusterClient {
@@ -43,7 +40,7 @@ impl ClusterClient {
     #[must_use]
     pub fn with_limits(limits: &ClientLimits) -> Self {
         let connector = ClusterConnector { connect_timeout: limits.connect_timeout };
-        Self { client: connect::pooled(connector, limits), response_timeout: limits.response_timeout }
+        Self { exchange: Exchange::new(connector, limits) }
     }
 
     /// Sends the request once. Of its URL only path and query count; address and `Host` header are the endpoint's.
@@ -54,7 +51,7 @@ impl ClusterClient {
         &self,
         to: &ClusterEndpoint,
         mut request: Request<Body>,
-    ) -> Result<Response<Incoming>, EgressError> {
+    ) -> Result<Response<EgressBody>, EgressError> {
         let path = request.uri().path_and_query().cloned();
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(Scheme::HTTP);
@@ -63,6 +60,6 @@ impl ClusterClient {
         *request.uri_mut() = Uri::from_parts(parts).map_err(|_| EgressError::Url("bad path"))?;
         request.headers_mut().insert(header::HOST, to.host_header().clone());
         *request.version_mut() = Version::HTTP_11;
-        external::exchange(&self.client, request, to.target(), self.response_timeout).await
+        self.exchange.send(request, to.target()).await
     }
 }

@@ -11,20 +11,30 @@ use std::{
 };
 
 use aperium_core::egress::HostPort;
-use axum::body::Body;
 use http::{Uri, uri::Scheme};
-use hyper_util::{
-    client::legacy::{Client, connect::Connect},
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-};
+use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::{net::TcpStream, time};
 use tokio_rustls::TlsConnector;
 
-use super::{ClientLimits, EgressError, GuardedDialer, broker, dial, policy, stream::EgressStream};
+use super::{EgressError, GuardedDialer, broker, dial, policy, stream::EgressStream};
 
-type Connecting = Pin<Box<dyn Future<Output = Result<TokioIo<EgressStream>, EgressError>> + Send>>;
+pub(super) type Connecting = Pin<Box<dyn Future<Output = Result<TokioIo<EgressStream>, EgressError>> + Send>>;
+
+/// What dials: one of the three below.
+pub(super) trait Connector:
+    tower::Service<Uri, Response = TokioIo<EgressStream>, Error = EgressError, Future = Connecting>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl Connector for ExternalConnector {}
+impl Connector for ClusterConnector {}
+impl Connector for BrokerConnector {}
 
 /// Dials any host through the guard, with TLS for https.
 #[derive(Clone)]
@@ -45,29 +55,6 @@ pub(super) struct ClusterConnector {
 pub(super) struct BrokerConnector {
     pub(super) tls: Arc<ClientConfig>,
     pub(super) connect_timeout: Duration,
-}
-
-/// The pooling HTTP client over one of the connectors: no retries, bounded response heads.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place where HTTP clients are built, over guarded connectors alone"
-)]
-pub(super) fn pooled<C>(connector: C, limits: &ClientLimits) -> Client<C, Body>
-where
-    C: Connect + Clone,
-{
-    Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(limits.idle_timeout)
-        .pool_max_idle_per_host(limits.max_idle_per_host)
-        .http1_max_buf_size(limits.response_head_bytes)
-        .http1_max_headers(limits.response_headers)
-        .http2_max_header_list_size(u32::try_from(limits.response_head_bytes).unwrap_or(u32::MAX))
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .http2_keep_alive_timeout(Duration::from_secs(10))
-        .retry_canceled_requests(false)
-        .build(connector)
 }
 
 /// Scheme and target of an absolute URL without user information. The host is read as browsers do (WHATWG), so that

@@ -1,6 +1,6 @@
 //! What can go wrong on the way out. The one question that callers ask: can anything have been sent?
 
-use std::{io, sync::Arc};
+use std::{error::Error, io, sync::Arc};
 
 use aperium_core::egress::Refusal;
 
@@ -67,7 +67,7 @@ pub enum EgressError {
         host: String,
         /// What the HTTP client said.
         #[source]
-        source: Arc<hyper_util::client::legacy::Error>,
+        source: Arc<dyn Error + Send + Sync>,
     },
     /// A connection existed, and the exchange broke: whether the other side acted is unknown.
     #[error("exchange with {host} broke off")]
@@ -76,7 +76,7 @@ pub enum EgressError {
         host: String,
         /// What the HTTP client said.
         #[source]
-        source: Arc<hyper_util::client::legacy::Error>,
+        source: Arc<dyn Error + Send + Sync>,
     },
     /// No response head within the limit: whether the other side acted is unknown.
     #[error("{host} sent no response head in time")]

@@ -1,22 +1,20 @@
 //! The HTTP client for everything outside the operator's hands: a request with an absolute URL in, the response out.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use aperium_core::egress::{HostPort, Reach};
 use arc_swap::ArcSwapOption;
 use axum::body::Body;
 use http::{
-    Method, Request, Response, StatusCode, Uri, Version, header,
+    Method, Request, Response, Uri, Version, header,
     uri::{Authority, Parts, PathAndQuery, Scheme},
 };
-use hyper::body::Incoming;
-use hyper_util::client::legacy::{Client, Error as ClientError};
-use tokio::time;
 
 use super::{
     EgressError, EgressPolicy, GuardedDialer,
     connect::{self, ExternalConnector},
     dial::CONNECT_TIMEOUT,
+    exchange::{EgressBody, Exchange},
 };
 
 /// Limits of an HTTP client. All of them have an end; none is "unlimited".
@@ -58,8 +56,7 @@ impl Default for ClientLimits {
 pub struct ExternalClient {
     policy: EgressPolicy,
     reach: Reach,
-    client: Client<ExternalConnector, Body>,
-    response_timeout: Duration,
+    exchange: Exchange<ExternalConnector>,
     /// The origin of the last request: a client nearly always speaks to one.
     last: Arc<ArcSwapOption<Origin>>,
 }
@@ -92,8 +89,8 @@ impl ExternalClient {
             tls: policy.tls()?,
             handshake_timeout: limits.connect_timeout,
         };
-        let client = connect::pooled(connector, limits);
-        Ok(Self { policy, reach, client, response_timeout: limits.response_timeout, last: Arc::default() })
+        let exchange = Exchange::new(connector, limits);
+        Ok(Self { policy, reach, exchange, last: Arc::default() })
     }
 
     /// Sends the request once and returns whatever head comes back, redirects included. The `Host` header is always
@@ -101,7 +98,7 @@ impl ExternalClient {
     ///
     /// # Errors
     /// [`EgressError`]; ask `before_send()` before anything is tried again.
-    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, EgressError> {
+    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<EgressBody>, EgressError> {
         let origin = self.origin(request.uri())?;
         self.policy.check(self.reach, &origin.target)?;
         if request.method() == Method::CONNECT {
@@ -110,7 +107,7 @@ impl ExternalClient {
         *request.uri_mut() = origin.url(request.uri())?;
         request.headers_mut().remove(header::HOST);
         *request.version_mut() = Version::HTTP_11;
-        exchange(&self.client, request, &origin.target, self.response_timeout).await
+        self.exchange.send(request, &origin.target).await
     }
 
     fn origin(&self, uri: &Uri) -> Result<Arc<Origin>, EgressError> {
@@ -149,36 +146,4 @@ impl Origin {
         parts.path_and_query = Some(uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
         Uri::from_parts(parts).map_err(|_| EgressError::Url("bad URL"))
     }
-}
-
-/// One exchange: errors of the connector come back as they were, everything later as "may have been sent".
-pub(super) async fn exchange<C>(
-    client: &Client<C, Body>,
-    request: Request<Body>,
-    target: &HostPort,
-    limit: Duration,
-) -> Result<Response<Incoming>, EgressError>
-where
-    C: hyper_util::client::legacy::connect::Connect + Clone + Send + Sync + 'static,
-{
-    let response = match time::timeout(limit, client.request(request)).await {
-        Ok(outcome) => outcome.map_err(|error| classify(error, target))?,
-        Err(_) => return Err(EgressError::Timeout { host: target.to_string() }),
-    };
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(EgressError::Upgrade { host: target.to_string() });
-    }
-    Ok(response)
-}
-
-fn classify(error: ClientError, target: &HostPort) -> EgressError {
-    let source = error.source();
-    if let Some(dialled) = source.and_then(|source| source.downcast_ref::<EgressError>()) {
-        return dialled.clone();
-    }
-    // hyper says "canceled" only when it hands the request back untouched; every other error may come after a write.
-    let untouched =
-        source.and_then(|source| source.downcast_ref::<hyper::Error>()).is_some_and(hyper::Error::is_canceled);
-    let (host, source) = (target.to_string(), Arc::new(error));
-    if untouched { EgressError::Unsent { host, source } } else { EgressError::Send { host, source } }
 }

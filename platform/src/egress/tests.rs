@@ -5,6 +5,7 @@ mod canary;
 mod endpoint;
 mod exchange;
 mod guard;
+mod kept;
 mod only_here;
 mod reach;
 

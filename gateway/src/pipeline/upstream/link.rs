@@ -3,14 +3,13 @@
 
 use super::UpstreamError;
 use crate::pipeline::credential::{Credential, Masked};
-use aperium_platform::egress::{ClusterClient, ClusterEndpoint, EgressError, ExternalClient};
+use aperium_platform::egress::{ClusterClient, ClusterEndpoint, EgressBody, EgressError, ExternalClient};
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
-use hyper::body::Incoming;
 use url::Url;
 
 /// The body of an answer, without the credential that its request carried.
-pub(crate) type Cleaned = Masked<Incoming>;
+pub(crate) type Cleaned = Masked<EgressBody>;
 
 /// Where an upstream is.
 #[derive(Debug, Clone)]

@@ -23,7 +23,7 @@ pub(super) enum Reply {
     Last(Vec<u8>),
     /// Reads the request and closes the connection without a word.
     Hang,
-    /// Reads the request and says nothing, for ever.
+    /// Reads the request and says nothing for as long as the other side waits.
     Silent,
 }
 
@@ -31,6 +31,7 @@ pub(super) enum Reply {
 pub(super) struct Canary {
     pub(super) address: SocketAddr,
     connections: Arc<AtomicUsize>,
+    closed: Arc<AtomicUsize>,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
@@ -38,13 +39,21 @@ impl Canary {
     /// Answers the first request with the first reply and so on; the last reply stands for all further ones.
     pub(super) async fn start(replies: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let canary =
-            Self { address: listener.local_addr().unwrap(), connections: Arc::default(), requests: Arc::default() };
+        let canary = Self {
+            address: listener.local_addr().unwrap(),
+            connections: Arc::default(),
+            closed: Arc::default(),
+            requests: Arc::default(),
+        };
         let serving = canary.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 serving.connections.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serving.clone().serve(stream, replies.clone()));
+                let (serving, replies) = (serving.clone(), replies.clone());
+                tokio::spawn(async move {
+                    serving.clone().serve(stream, replies).await;
+                    serving.closed.fetch_add(1, Ordering::SeqCst);
+                });
             }
         });
         canary
@@ -56,6 +65,11 @@ impl Canary {
 
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many of them have ended, on whichever side.
+    pub(super) fn closed(&self) -> usize {
+        self.closed.load(Ordering::SeqCst)
     }
 
     /// Waits until this many connections were accepted.
@@ -95,7 +109,10 @@ impl Canary {
                     }
                     return;
                 }
-                Some(Reply::Silent) => std::future::pending().await,
+                Some(Reply::Silent) => {
+                    while stream.read_buf(&mut buffer).await.is_ok_and(|read| read > 0) {}
+                    return;
+                }
                 Some(Reply::Hang) | None => return,
             }
         }

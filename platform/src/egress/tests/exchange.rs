@@ -11,7 +11,7 @@ use super::{
     *,
 };
 
-pub(super) async fn text(response: http::Response<hyper::body::Incoming>) -> String {
+pub(super) async fn text(response: http::Response<EgressBody>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
