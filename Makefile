@@ -90,6 +90,7 @@ bench: ## the gateway beside a direct call, nginx, Envoy and mcp-proxy, in one r
 	$(stage) bench-peers tests/bench/gateway/peers/install.sh
 	cargo build --locked --release --package aperium-gateway --package aperium-tests --bins
 	taskset -c 0 $(release)/bench-gateway
+	cargo test --locked --release --package aperium-gateway --lib -- measure_leased_calls --ignored --nocapture
 
 bench-operator: ## time to the last child for 1, 100 and 1000 Connectors, beside a bare client
 	cargo build --locked --release --package aperium-operator --package aperium-tests --bins

@@ -4,6 +4,7 @@
 //! call ──mint──► lease ──► pod ──redeem (its own ServiceAccount token, the lease)──► broker
 //!                                  pod is the lease's audience? first time? ──► fields of tenant and connector ──► pod
 //! probe ──mint──► lease ──► every pod of every service, whether it is ready or not
+//! values that are not saved ──sealed for one lease──► a pod ──redeem──► the values ──► the pod tries them
 //! delegate ──its ServiceAccount token, for whom, for what──► lease, for a call past the gateway
 //! ```
 //! What is given and what is refused is on record with the pod, the connector, the tenant and the reason; probes, which come
@@ -13,7 +14,8 @@ use crate::audit::Audit;
 use crate::catalog::Place;
 use crate::snapshot::Snapshot;
 use aperium_core::id::{ConnectorId, ConnectorName, TenantId};
-use aperium_platform::lease::{Audience, Claims, LeaseError, LeaseSigner, Now, PROBE};
+use aperium_platform::lease::{Audience, Claims, LeaseError, LeaseSigner, Now, PROBE, TRIAL};
+use aperium_platform::seal::Sealer;
 use aperium_platform::serve::ServerTls;
 use aperium_store::Store;
 use arc_swap::ArcSwap;
@@ -31,6 +33,7 @@ pub(crate) mod probe;
 mod recorded;
 mod redeemed;
 mod stored;
+pub(crate) mod trial;
 
 pub use credentials::{CredentialReader, CredentialsDown, Fields, Loaded, MemoryCredentials, NoCredentials};
 pub use local::{LocalBroker, LocalPod};
@@ -40,6 +43,7 @@ pub use stored::StoredCredentials;
 pub(crate) use listener::router;
 use mint::Versions;
 use pods::Pods;
+use trial::Trials;
 
 /// What a broker is made of.
 #[derive(Debug)]
@@ -135,21 +139,21 @@ pub(crate) struct Broker {
     pods: Option<Pods>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     audit: Audit,
+    trials: Trials,
 }
 
 impl Broker {
-    /// Puts it together; services of this process find it in `local` from now on.
+    /// Puts it together; services of this process find it in `config.local` from now on.
     pub(crate) fn new(
-        signer: LeaseSigner,
-        credentials: Arc<dyn CredentialReader>,
-        redeemed: Redeemed,
-        local: &LocalBroker,
+        config: BrokerConfig,
         pods: Option<Pods>,
         snapshot: Arc<ArcSwap<Snapshot>>,
         audit: Audit,
+        sealer: Sealer,
     ) -> Arc<Self> {
-        let versions = Versions::default();
-        let broker = Arc::new(Self { signer, credentials, redeemed, versions, pods, snapshot, audit });
+        let BrokerConfig { signer, credentials, redeemed, local, .. } = config;
+        let (versions, trials) = (Versions::default(), Trials::new(sealer));
+        let broker = Arc::new(Self { signer, credentials, redeemed, versions, pods, snapshot, audit, trials });
         local.opened(&broker);
         broker
     }
@@ -160,10 +164,11 @@ impl Broker {
     }
 
     /// The fields that a lease is for, once, for the pod that it is for.
-    pub(crate) async fn redeem(&self, pod: &Audience, lease: &str) -> Result<Loaded, BrokerError> {
+    /// With a lease for a trial come the sealed values, with no other anything.
+    pub(crate) async fn redeem(&self, pod: &Audience, lease: &str, sealed: &str) -> Result<Loaded, BrokerError> {
         let claims = self.signer.open(lease, Now::clock()).map_err(BrokerError::from);
         let given = match &claims {
-            Ok(claims) => self.give(pod, claims).await,
+            Ok(claims) => self.give(pod, claims, sealed).await,
             Err(error) => Err(*error),
         };
         let (claims, refused) = (claims.as_ref().ok(), given.as_ref().err());
@@ -174,12 +179,19 @@ impl Broker {
         given
     }
 
-    async fn give(&self, pod: &Audience, claims: &Claims) -> Result<Loaded, BrokerError> {
+    async fn give(&self, pod: &Audience, claims: &Claims, sealed: &str) -> Result<Loaded, BrokerError> {
         if claims.audience != *pod {
             return Err(LeaseError::Audience.into());
         }
+        if (claims.tool == TRIAL) == sealed.is_empty() {
+            return Err(LeaseError::Tool.into());
+        }
         if !self.redeemed.first(claims).await? {
             return Err(BrokerError::Replayed);
+        }
+        if claims.tool == TRIAL {
+            let fields = self.trials.open(claims, sealed).map_err(|_| LeaseError::Malformed)?;
+            return Ok(Loaded { version: claims.version, fields });
         }
         self.load(&claims.tenant, &claims.connector).await
     }

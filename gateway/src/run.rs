@@ -3,9 +3,9 @@
 use crate::access::Access;
 use crate::app;
 use crate::audit::{Audit, Scribe, retention};
+use crate::broker::Broker;
 use crate::broker::pods::Pods;
 use crate::broker::probe::{Prober, Where};
-use crate::broker::{Broker, BrokerConfig};
 use crate::catalog::{Catalog, Resources};
 use crate::changes::hub::Hub;
 use crate::config::{CatalogSource, GatewayConfig, Listeners, SettingsSource};
@@ -93,12 +93,13 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     let metrics = Arc::new(Metrics::new());
     let spans = Spans::start(&settings, shutdown.clone())?;
     let (audit, scribe) = audit(&config, &settings, &metrics);
-    let BrokerConfig { signer, credentials, redeemed, listener, local } = config.broker;
+    let mut broker = config.broker;
+    let listener = broker.listener.take();
     let pods = match &config.source {
         CatalogSource::Cluster { client, .. } => Some(Pods::new(client.clone())),
         CatalogSource::Given(_) | CatalogSource::Folder(_) | CatalogSource::Document(_) => None,
     };
-    let broker = Broker::new(signer, credentials, redeemed, &local, pods, Arc::clone(&snapshot), audit.clone());
+    let broker = Broker::new(broker, pods, Arc::clone(&snapshot), audit.clone(), config.sealer.clone());
     let state = Arc::new(State {
         access: ArcSwap::from_pointee(Access::new(&config.own, &settings, &tokens, None)),
         changes: Hub::new(Arc::clone(&snapshot), snapshots.clone(), Arc::clone(&metrics), shutdown.clone()),

@@ -25,6 +25,7 @@ mod legacy_sse;
 mod login;
 mod lossless;
 mod many;
+mod measured;
 mod offers;
 mod own_stream;
 mod proxy;

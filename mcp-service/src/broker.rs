@@ -76,6 +76,12 @@ pub trait Broker: Send + Sync {
     /// # Errors
     /// [`RedeemError`].
     async fn own(&self) -> Result<Redeemed, RedeemError>;
+
+    /// The fields that an admin has not saved yet: a lease for their trial, and what came sealed with it.
+    ///
+    /// # Errors
+    /// [`RedeemError`].
+    async fn trial(&self, lease: &str, sealed: &str) -> Result<Redeemed, RedeemError>;
 }
 
 /// How this service gets credentials from the platform.
@@ -120,12 +126,12 @@ impl HttpBroker {
         Ok(value)
     }
 
-    async fn ask(&self, path: &str, lease: Option<&str>) -> Result<Redeemed, RedeemError> {
+    async fn ask(&self, path: &str, lease: Option<&str>, body: Body) -> Result<Redeemed, RedeemError> {
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(path)
             .header(header::AUTHORIZATION, self.identity().await?)
-            .body(Body::empty())
+            .body(body)
             .map_err(|_| RedeemError::Answer)?;
         if let Some(lease) = lease {
             let mut value = HeaderValue::from_str(lease).map_err(|_| RedeemError::Refused)?;
@@ -150,11 +156,15 @@ impl HttpBroker {
 #[async_trait::async_trait]
 impl Broker for HttpBroker {
     async fn redeem(&self, lease: &str) -> Result<Redeemed, RedeemError> {
-        self.ask(REDEEM, Some(lease)).await
+        self.ask(REDEEM, Some(lease), Body::empty()).await
     }
 
     async fn own(&self) -> Result<Redeemed, RedeemError> {
-        self.ask(OWN, None).await
+        self.ask(OWN, None, Body::empty()).await
+    }
+
+    async fn trial(&self, lease: &str, sealed: &str) -> Result<Redeemed, RedeemError> {
+        self.ask(REDEEM, Some(lease), Body::from(sealed.to_owned())).await
     }
 }
 

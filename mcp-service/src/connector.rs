@@ -15,6 +15,7 @@ mod upstream;
 pub use bounds::{Count, Items, Text};
 pub use error::{ErrorCode, ToolError};
 pub use http::Reply;
+pub(crate) use http::failed_at;
 pub use info::{CredentialField, Info, SettingsSpec};
 pub use page::{Cursor, Page};
 pub use tool::{Args, Handler, NoArgs, Tool};
@@ -35,4 +36,20 @@ pub trait Connector: Send + Sync + 'static {
     /// [`ErrorCode::AuthFailed`] when the upstream refuses the credentials, [`ErrorCode::UpstreamUnavailable`] or
     /// [`ErrorCode::Timeout`] when it does not answer, any other code when the credentials are not fit for use.
     async fn probe(&self, up: &Upstream) -> Result<(), ToolError>;
+
+    /// How the upstream is reached with these credentials: what a trial of them can say of its steps.
+    fn way(&self, _up: &Upstream) -> Way {
+        Way::Encrypted
+    }
+}
+
+/// How an upstream is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Over TLS.
+    Encrypted,
+    /// Over a connection in clear.
+    Plain,
+    /// Without a connection: files of this machine.
+    Local,
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! request id ─► /healthz, /readyz                                      open: the kubelet has no token
 //!            ─► bearer ─► /metrics                                     (open when the Connector says so)
-//!            ─► bearer ─► /probe                                       with a lease of its own
+//!            ─► bearer ─► /probe, /trial                               with a lease of its own
 //!            ─► bearer ─► guard (lease) ─► rmcp (Host, Origin, eras) ─► handler ─► call
 //! ```
 
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use aperium_platform::bearer::{TokenSource, require_bearer};
 use aperium_platform::probes;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -28,7 +28,7 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use serde_json::json;
 
 use crate::service::Service;
-use crate::service::readiness::probe;
+use crate::service::readiness::{probe, trial};
 use handler::Handler;
 
 /// What the face needs to know beside the service itself.
@@ -41,6 +41,10 @@ pub(crate) struct Face {
 
 /// Where the gateway pushes probes.
 const PROBE_PATH: &str = "/probe";
+/// Where it has values tried that an admin has not saved yet.
+const TRIAL_PATH: &str = "/trial";
+/// The largest sealed values, in bytes: more than the fields of any connector.
+const MAX_SEALED: usize = 512 * 1024;
 
 /// Hosts that are always good: a browser page cannot have rebound them to somewhere else.
 const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -65,7 +69,11 @@ pub(crate) fn router(service: &Arc<Service>, face: Face) -> Router {
         .route_service("/mcp/", rmcp)
         .layer(middleware::from_fn_with_state(guarded, guard::guard));
     // The gateway pushes probes: a service never asks for a credential on its own word.
-    let mcp = mcp.merge(Router::new().route(PROBE_PATH, post(probe)).with_state(Arc::clone(service)));
+    let pushed = Router::new()
+        .route(PROBE_PATH, post(probe))
+        .route(TRIAL_PATH, post(trial).layer(DefaultBodyLimit::max(MAX_SEALED)))
+        .with_state(Arc::clone(service));
+    let mcp = mcp.merge(pushed);
     let metrics = Router::new().route("/metrics", get(metrics)).with_state(Arc::clone(service));
     let (guarded, open) = if face.metrics_open { (mcp, metrics) } else { (mcp.merge(metrics), Router::new()) };
     let guarded = guarded
@@ -89,6 +97,13 @@ async fn readyz(State(service): State<Arc<Service>>) -> Response {
 async fn probe(State(service): State<Arc<Service>>, headers: HeaderMap) -> Response {
     match probe::pushed(&service, &headers).await {
         Ok(check) => Json(check).into_response(),
+        Err(refused) => (StatusCode::FORBIDDEN, Json(json!({"error": refused.reason()}))).into_response(),
+    }
+}
+
+async fn trial(State(service): State<Arc<Service>>, headers: HeaderMap, sealed: String) -> Response {
+    match trial::pushed(&service, &headers, &sealed).await {
+        Ok(trial) => Json(trial).into_response(),
         Err(refused) => (StatusCode::FORBIDDEN, Json(json!({"error": refused.reason()}))).into_response(),
     }
 }

@@ -97,6 +97,16 @@ impl Service {
         }
     }
 
+    /// An upstream over fields that an admin has not saved yet.
+    ///
+    /// # Errors
+    /// What the broker says.
+    async fn trial(&self, leased: &Leased, sealed: &str) -> Result<Upstream, ToolError> {
+        let tenants =
+            self.tenants.as_ref().ok_or_else(|| ToolError::forbidden("the service has no stored credentials"))?;
+        tenants.trial(&leased.text, sealed, |fields| self.bound(fields)).await
+    }
+
     fn bound(&self, fields: Fields) -> Upstream {
         upstream(&self.rules, &self.clients, fields)
     }

@@ -15,6 +15,8 @@ mod limits;
 mod readiness;
 #[path = "postgres/reads.rs"]
 mod reads;
+#[path = "postgres/tenants.rs"]
+mod tenants;
 #[path = "postgres/tls.rs"]
 mod tls;
 #[path = "postgres/types.rs"]

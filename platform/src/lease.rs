@@ -38,6 +38,9 @@ pub const BROKER_CA: &str = "broker-ca.crt";
 /// The tool's name in a lease that only asks a pod to try a tenant's credential. No tool can have it.
 pub const PROBE: &str = "aperium/probe";
 
+/// The tool's name in a lease that asks a pod to try values that an admin has not saved yet. No tool can have it.
+pub const TRIAL: &str = "aperium/trial";
+
 /// Why a lease is refused, or could not be made. Never quotes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseError {

@@ -21,3 +21,4 @@ pub mod seal;
 pub mod serve;
 pub mod shutdown;
 pub mod telemetry;
+pub mod trial;

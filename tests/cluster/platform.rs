@@ -5,7 +5,7 @@ use crate::story::api::Admin;
 use crate::story::database::{Database, PASSWORD};
 use crate::story::gateway::{self, Gateway};
 use crate::story::readiness::{Checks, Pod};
-use crate::story::{SYSTEM, broker, connector, install};
+use crate::story::{self, SYSTEM, broker, connector, install};
 use aperium_tests::cluster::{Cluster, Options};
 use serde_json::json;
 
@@ -23,8 +23,29 @@ async fn credentials_entered_through_the_api_reach_the_pod_through_the_broker_an
     let pod = Pod::of(&cluster, "ledger").await;
     pod.reports(&Checks::failing("credentials", "NotProbed")).await;
 
-    // Entered: the pod works for this tenant and nobody else.
+    // Tried before they are saved, by the pod, although it is not ready.
     let admin = Admin::of(&cluster);
+    let with = |field: &str, value: &str| {
+        let mut fields = database.fields(PASSWORD);
+        fields[field] = json!(value);
+        fields
+    };
+    for (fields, step) in [
+        (with("port", "port"), "\"fields\""),
+        (with("host", "nowhere.invalid"), "\"dns\""),
+        (with("host", "169.254.169.254"), "\"policy\""),
+        (with("port", "1"), "\"tcp\""),
+        (with("ca_certificate", &story::database::another_authority()), "\"tls\""),
+        (with("password", "no password of this role"), "\"auth\""),
+    ] {
+        let (works, failed) = admin.tries("acme", "ledger", &fields).await;
+        assert!(!works && failed.starts_with(step), "{step}: {failed}");
+        assert!(!failed.contains("no password of"), "{failed}");
+    }
+    assert_eq!(admin.tries("acme", "ledger", &database.fields(PASSWORD)).await, (true, String::new()));
+    pod.reports(&Checks::failing("credentials", "NotProbed")).await;
+
+    // Entered: the pod works for this tenant and nobody else.
     let saved = admin.saves("acme", "ledger", &database.fields(PASSWORD)).await;
     assert_eq!((&saved["credential"]["version"], &saved["credential"]["state"]), (&json!(1), &json!("active")));
     pod.reports(&Checks::ready()).await;
@@ -49,6 +70,9 @@ async fn credentials_entered_through_the_api_reach_the_pod_through_the_broker_an
     assert_eq!(pod.restarts(), 0, "everything was repaired without a restart");
 
     only_the_pod_that_a_lease_is_for_gets_anything(&cluster);
+    let refused = admin.refused_by_the_broker("ledger").await;
+    assert_eq!((&refused["tenant"], &refused["endpoint"]), (&json!("acme"), &json!("broker")), "{refused}");
+    assert_eq!(refused["delegate"], format!("pod:{SYSTEM}/aperium-mcp-other"), "{refused}");
     let stored = database.dump_of_the_platform();
     assert!(stored.contains("acme") && !stored.contains(PASSWORD) && !stored.contains(ROTATED));
     let known = cluster.kubectl(&["get", "configmaps,pods,events,connectors.aperium.dev", "-A", "-o", "json"]);

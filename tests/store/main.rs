@@ -12,6 +12,7 @@ mod audit;
 mod availability;
 mod isolation;
 mod keys;
+mod speed;
 
 use aperium_core::id::{ConnectorId, TenantId};
 use aperium_store::credentials::Fields;

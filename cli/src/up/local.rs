@@ -22,6 +22,10 @@ impl Broker for Local {
         given(self.0.redeem(lease).await)
     }
 
+    async fn trial(&self, lease: &str, sealed: &str) -> Result<Redeemed, RedeemError> {
+        given(self.0.trial(lease, sealed).await)
+    }
+
     async fn own(&self) -> Result<Redeemed, RedeemError> {
         given(self.0.own().await)
     }

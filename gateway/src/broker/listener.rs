@@ -4,7 +4,8 @@
 use super::{Broker, BrokerError, Loaded, delegated};
 use crate::state::State as Gateway;
 use aperium_platform::lease::{Audience, LEASE_HEADER, LeaseError};
-use aperium_platform::{bearer, request_id};
+use aperium_platform::{bearer, body, request_id};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::from_fn;
@@ -15,6 +16,12 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The largest sealed values of a trial, in bytes.
+const MAX_SEALED: usize = 512 * 1024;
+/// How long they may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// What pods and delegates reach.
 pub(crate) fn router(gateway: &Arc<Gateway>) -> Router {
@@ -26,10 +33,13 @@ pub(crate) fn router(gateway: &Arc<Gateway>) -> Router {
         .layer(from_fn(request_id::request_id))
 }
 
-async fn redeem(State(broker): State<Arc<Broker>>, headers: HeaderMap) -> Response {
+async fn redeem(State(broker): State<Arc<Broker>>, headers: HeaderMap, body: Body) -> Response {
     let given = async {
         let pod = pod(&broker, &headers).await?;
-        broker.redeem(&pod, lease(&headers)?).await
+        let lease = lease(&headers)?;
+        let sealed = body::read(body, MAX_SEALED, BODY_TIME).await.map_err(|_| LeaseError::Malformed)?;
+        let sealed = std::str::from_utf8(&sealed).map_err(|_| LeaseError::Malformed)?;
+        broker.redeem(&pod, lease, sealed).await
     };
     answer(given.await)
 }

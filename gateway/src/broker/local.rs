@@ -38,7 +38,15 @@ impl LocalPod {
     /// # Errors
     /// [`BrokerError`].
     pub async fn redeem(&self, lease: &str) -> Result<Loaded, BrokerError> {
-        self.broker.broker()?.redeem(&self.audience, lease).await
+        self.broker.broker()?.redeem(&self.audience, lease, "").await
+    }
+
+    /// The fields that an admin has not saved yet.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub async fn trial(&self, lease: &str, sealed: &str) -> Result<Loaded, BrokerError> {
+        self.broker.broker()?.redeem(&self.audience, lease, sealed).await
     }
 
     /// The fields of the one tenant of a single-tenant service.

@@ -43,8 +43,8 @@ impl Versions {
 }
 
 /// For whom a lease is.
-#[derive(Debug)]
-pub(super) struct Who {
+#[derive(Debug, Clone)]
+pub(crate) struct Who {
     /// Whose credential may be used.
     pub(super) tenant: TenantId,
     /// Who calls.
@@ -53,6 +53,18 @@ pub(super) struct Who {
     pub(super) delegate: Option<String>,
     /// The request that caused the call.
     pub(super) request: RequestId,
+}
+
+impl Who {
+    /// This caller, for this tenant.
+    pub(crate) fn of(caller: &Caller, tenant: TenantId, request: &str) -> Self {
+        Self {
+            tenant,
+            user: name_of(caller),
+            delegate: caller.delegate.as_deref().map(name_of),
+            request: RequestId::accept(Some(request)),
+        }
+    }
 }
 
 impl Broker {
@@ -76,13 +88,7 @@ impl Broker {
         if !whose.platform {
             return Ok(None);
         }
-        let who = Who {
-            tenant,
-            user: name_of(caller),
-            delegate: caller.delegate.as_deref().map(name_of),
-            request: RequestId::accept(Some(request)),
-        };
-        self.lease(config, tool, who).await.map(Some)
+        self.lease(config, tool, Who::of(caller, tenant, request)).await.map(Some)
     }
 
     /// A lease for one tool of a service and one tenant.

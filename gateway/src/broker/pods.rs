@@ -37,6 +37,11 @@ impl Pods {
         Self { client, known: Mutex::default(), running: Semaphore::new(CONCURRENT) }
     }
 
+    /// The API server.
+    pub(super) fn client(&self) -> &kube::Client {
+        &self.client
+    }
+
     /// The service whose pod has this token.
     pub(super) async fn identify(&self, token: &str) -> Result<Audience, BrokerError> {
         if token.len() > MAX_TOKEN {

@@ -167,6 +167,19 @@ fn is_probed(entry: &Entry) -> bool {
     matches!(&entry.config.place, Place::Service { whose, .. } if whose.platform && whose.tenant.is_none())
 }
 
+/// The pods of one service, whether they are ready or not.
+pub(super) async fn pods_of(
+    client: Option<&kube::Client>,
+    entry: &Arc<Entry>,
+) -> Result<Vec<ClusterEndpoint>, kube::Error> {
+    let key = &entry.config.key;
+    let found = match client {
+        Some(client) => slices(client, &key.namespace, std::slice::from_ref(entry)).await?,
+        None => by_link(entry).into_iter().collect(),
+    };
+    Ok(found.into_values().flatten().map(|(_, endpoint)| endpoint).collect())
+}
+
 fn by_link(entry: &Entry) -> Option<(ResourceKey, Vec<(String, ClusterEndpoint)>)> {
     let Link::Service { endpoint, .. } = entry.upstream.link() else { return None };
     Some((entry.config.key.clone(), vec![(endpoint.to_string(), endpoint.clone())]))

@@ -41,6 +41,7 @@ const fn granted(status: u16) -> Gets {
 }
 
 const CREDENTIALS: &str = "/api/tenants/acme/connectors/postgres/credentials";
+const TRIAL: &str = "/api/tenants/acme/connectors/postgres/credentials/test";
 
 /// Each route with a good request: operation, path, body. What is deleted is not there for the next one.
 fn table() -> Vec<(&'static str, &'static str, Value, Gets)> {
@@ -79,6 +80,8 @@ fn table() -> Vec<(&'static str, &'static str, Value, Gets)> {
         ("listTenants", "/api/tenants", none.clone(), admins(200)),
         ("getTenant", "/api/tenants/acme", none.clone(), admins(200)),
         ("listAudit", "/api/audit", none.clone(), [403, 403, 403, 200, 200, 200]),
+        // Nobody tries them here: the service is a fake.
+        ("testCredentials", TRIAL, credential.clone(), admins(503)),
         ("putCredentials", CREDENTIALS, credential, admins(200)),
         ("getCredentials", CREDENTIALS, none.clone(), admins(200)),
         ("deleteCredentials", CREDENTIALS, none.clone(), [403, 403, 403, 403, 204, 404]),

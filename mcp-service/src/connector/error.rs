@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use aperium_platform::trial::Step;
+
 /// The longest message that leaves the service, in bytes.
 const MAX_MESSAGE: usize = 600;
 
@@ -69,13 +71,22 @@ pub struct ToolError {
     pub upstream_code: Option<String>,
     /// How long to wait before a repeat makes sense.
     pub retry_after: Option<Duration>,
+    /// Where on the way to the upstream it failed, if it is known to be before an answer.
+    pub failed_at: Option<Step>,
 }
 
 impl ToolError {
     /// An error with a code and a message (cut to 600 bytes, control characters removed).
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: tidy(&message.into()), upstream_status: None, upstream_code: None, retry_after: None }
+        Self {
+            code,
+            message: tidy(&message.into()),
+            upstream_status: None,
+            upstream_code: None,
+            retry_after: None,
+            failed_at: None,
+        }
     }
 
     /// The arguments are wrong.
@@ -125,6 +136,13 @@ impl ToolError {
     #[must_use]
     pub fn with_upstream_code(mut self, code: impl Into<String>) -> Self {
         self.upstream_code = Some(tidy(&code.into()));
+        self
+    }
+
+    /// Says where on the way to the upstream it failed.
+    #[must_use]
+    pub fn at(mut self, step: impl Into<Option<Step>>) -> Self {
+        self.failed_at = step.into();
         self
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aperium_core::effect::Effect;
 use aperium_platform::egress::EgressError;
+use aperium_platform::trial::Step;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -108,12 +109,26 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// What a failed connection means for the tool.
 fn from_egress(error: &EgressError, effect: Effect) -> ToolError {
     if error.refused() {
-        return ToolError::forbidden(format!("the egress policy refuses this host ({})", error.reason()));
+        let message = format!("the egress policy refuses this host ({})", error.reason());
+        return ToolError::forbidden(message).at(failed_at(error));
     }
     if error.before_send() {
-        return ToolError::unavailable(format!("the upstream cannot be reached ({})", error.reason()));
+        let message = format!("the upstream cannot be reached ({})", error.reason());
+        return ToolError::unavailable(message).at(failed_at(error));
     }
     lost(effect, "the connection to the upstream was lost")
+}
+
+/// The step that a connection got to; nothing where it came about.
+pub(crate) fn failed_at(error: &EgressError) -> Option<Step> {
+    match error {
+        EgressError::Url(_) => Some(Step::Fields),
+        EgressError::Resolve { .. } | EgressError::ResolveTimeout { .. } => Some(Step::Dns),
+        EgressError::Refused { .. } => Some(Step::Policy),
+        EgressError::Connect { .. } | EgressError::ConnectTimeout { .. } => Some(Step::Tcp),
+        EgressError::Tls { .. } | EgressError::TlsSetup(_) => Some(Step::Tls),
+        _ => None,
+    }
 }
 
 fn lost(effect: Effect, what: &str) -> ToolError {

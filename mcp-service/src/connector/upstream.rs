@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use aperium_core::id::RequestId;
 use aperium_platform::egress::{ExternalClient, GuardedDialer};
+use aperium_platform::trial::Step;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OnceCell;
 
@@ -92,8 +93,9 @@ impl Upstream {
     /// # Errors
     /// `auth_failed` that names the missing field.
     pub fn secret(&self, field: &str) -> Result<&SecretString, ToolError> {
-        self.optional_secret(field)
-            .ok_or_else(|| ToolError::auth_failed(format!("the credential field {field:?} is missing")))
+        self.optional_secret(field).ok_or_else(|| {
+            ToolError::auth_failed(format!("the credential field {field:?} is missing")).at(Step::Fields)
+        })
     }
 
     /// A credential that may be absent.

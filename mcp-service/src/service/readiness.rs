@@ -6,6 +6,7 @@
 
 mod outcomes;
 pub(crate) mod probe;
+pub(crate) mod trial;
 mod watch;
 
 use std::sync::Arc;

@@ -69,6 +69,20 @@ impl Tenants {
         self.get(whose, self.platform.broker.redeem(lease), bind).await
     }
 
+    /// An upstream over fields that an admin has not saved yet. Nothing of it is kept.
+    ///
+    /// # Errors
+    /// As [`Self::upstream`].
+    pub(crate) async fn trial(
+        &self,
+        lease: &str,
+        sealed: &str,
+        bind: impl FnOnce(Fields) -> Upstream,
+    ) -> Result<Upstream, ToolError> {
+        let redeemed = self.platform.broker.trial(lease, sealed).await;
+        redeemed.map(|redeemed| bind(redeemed.fields)).map_err(|error| tell(&error))
+    }
+
     /// The upstream of the one tenant of a single-tenant service.
     ///
     /// # Errors

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aperium_core::id::ModuleName;
+use aperium_mcp_service::broker::Platform;
 use aperium_mcp_service::connector::{Connector, Fields};
 use aperium_mcp_service::{CallRules, CredentialsSource, DEFAULT_MAX_BODY, ServiceConfig, connectors, serve};
 use aperium_platform::bearer::TokenSource;
 use aperium_platform::egress::{EgressPolicy, EgressRules, ExternalClient, LoopbackOpening, Reach};
+use aperium_platform::lease::LEASE_HEADER;
 use aperium_platform::serve::ServerLimits;
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -107,6 +109,11 @@ pub(crate) fn connector() -> Arc<dyn Connector> {
 
 impl Service {
     pub(crate) async fn start(server: &Arc<Server>, options: Options) -> Self {
+        Self::over(server, options, None).await
+    }
+
+    /// The same with credentials of tenants, from this platform.
+    pub(crate) async fn over(server: &Arc<Server>, options: Options, platform: Option<Platform>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let rules = EgressRules { loopback: Some(LoopbackOpening::default()), ..EgressRules::default() };
@@ -116,7 +123,7 @@ impl Service {
         let config = ServiceConfig {
             connector: connector(),
             token: TokenSource::fixed(SecretString::from(TOKEN)),
-            credentials: CredentialsSource::Memory(source),
+            credentials: platform.map_or(CredentialsSource::Memory(source), CredentialsSource::Platform),
             tenant: None,
             settings: options.settings,
             calls: CallRules::parse(&options.calls.to_string()).unwrap(),
@@ -135,14 +142,18 @@ impl Service {
     }
 
     pub(crate) async fn send(&self, path: &str, body: Option<String>) -> (StatusCode, Value) {
+        self.send_with(path, body, None).await
+    }
+
+    async fn send_with(&self, path: &str, body: Option<String>, lease: Option<String>) -> (StatusCode, Value) {
         let request = Request::builder()
             .method(if body.is_some() { "POST" } else { "GET" })
             .uri(format!("{}{path}", self.url))
             .header("authorization", format!("Bearer {TOKEN}"))
             .header("content-type", "application/json")
-            .header("x-request-id", "test-7")
-            .body(Body::from(body.unwrap_or_default()))
-            .unwrap();
+            .header("x-request-id", "test-7");
+        let request = lease.iter().fold(request, |request, lease| request.header(LEASE_HEADER, lease));
+        let request = request.body(Body::from(body.unwrap_or_default())).unwrap();
         let response = self.client.send(request).await.unwrap();
         let status = response.status();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
@@ -166,6 +177,13 @@ impl Service {
         let result = &answer["result"];
         assert!(result.is_object(), "{tool}: {answer}");
         Answer { is_error: result["isError"] == true, content: result["structuredContent"].clone() }
+    }
+
+    /// A query with a lease.
+    pub(crate) async fn leased_query(&self, sql: &str, lease: String) -> Value {
+        let params = json!({"name": "postgres_run_query", "arguments": {"sql": sql}});
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+        self.send_with("/mcp", Some(body.to_string()), Some(lease)).await.1["result"].clone()
     }
 
     pub(crate) async fn query(&self, sql: &str) -> Answer {

@@ -37,6 +37,34 @@ impl<'a> Admin<'a> {
         .await
     }
 
+    /// Has the credentials of a tenant tried: whether they work, and the step that failed with what it says.
+    pub(crate) async fn tries(&self, tenant: &str, connector: &str, fields: &Value) -> (bool, String) {
+        let path = format!("/api/tenants/{tenant}/connectors/{connector}/credentials/test");
+        let what = format!("the credentials of {tenant} are tried");
+        let tested = aperium_tests::wait::until(&what, std::time::Duration::from_secs(60), async || {
+            let reply = self.send("POST", &path, &json!({ "fields": fields })).await;
+            assert!(matches!(reply.status, 200 | 403 | 404 | 503), "{} {}", reply.status, reply.text());
+            (reply.status == 200).then(|| reply.json())
+        })
+        .await;
+        let failed = tested["steps"].as_array().expect("steps").iter().find(|step| step["outcome"] == "failed");
+        let failed = failed.map_or_else(String::new, |step| format!("{}: {}", step["step"], step["message"]));
+        (tested["works"] == true, failed)
+    }
+
+    /// What is on record of a pod that came to the broker with a lease of another service, which is this connector's.
+    pub(crate) async fn refused_by_the_broker(&self, connector: &str) -> Value {
+        let path = format!("/api/audit?connector={connector}&decision=denied");
+        aperium_tests::wait::until("the refusal is on record", std::time::Duration::from_secs(20), async || {
+            let reply = self.send("GET", &path, &Value::Null).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            let records = reply.json()["records"].take();
+            let mut records = records.as_array().expect("records").iter();
+            records.find(|record| record["outcome"] == "LeaseForOtherService").cloned()
+        })
+        .await
+    }
+
     /// One request with a JSON body.
     async fn send(&self, method: &str, path: &str, body: &Value) -> http::Reply {
         let token = self.cluster.kubectl(&["-n", SYSTEM, "create", "token", "admin", "--audience", "aperium"]);

@@ -11,6 +11,11 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// The role that agents use.
 const ROLE: &str = "aperium_reader";
 
+/// The certificate of an authority that signed nothing here.
+pub(crate) fn another_authority() -> String {
+    certificates::authority().pem()
+}
+
 /// The database `analytics` with a table `customers`, and the role `aperium_reader` that may read it.
 pub(crate) struct Database {
     server: Postgres,

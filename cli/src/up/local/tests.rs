@@ -1,16 +1,22 @@
 //! What a lease yields to whom, in one process.
 
-use aperium_core::id::RequestId;
-use aperium_gateway::broker::BrokerError;
+use aperium_core::id::{ConnectorId, RequestId, TenantId};
+use aperium_gateway::BrokerConfig;
+use aperium_gateway::broker::{BrokerError, CredentialReader, CredentialsDown, Loaded, MemoryCredentials};
 use aperium_platform::lease::{LEASE_HEADER, LeaseError, LeaseSigner, Scope};
+use aperium_platform::probes::Check;
 use aperium_platform::seal::KeyRing;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 use world::{SERVICE_TOKEN, World, audience, canary, id, in_memory, tenant};
 
+mod admins;
 mod crossings;
 mod world;
 
@@ -84,7 +90,7 @@ async fn a_service_of_one_tenant_needs_no_lease_and_serves_nobody_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_counts_the_tenants_that_the_gateway_has_probed_and_a_save_reaches_the_next_calls() {
     let (credentials, broker) = in_memory(&["a"]);
-    let world = World::over(&["a"], broker).await;
+    let world = World::over(&["a"], broker, None).await;
     let report = async || world.ask_pod("a", Request::get("/readyz").body(Body::empty()).unwrap()).await.1;
     let mut last = Value::Null;
     for _ in 0..200 {
@@ -108,4 +114,46 @@ async fn readiness_counts_the_tenants_that_the_gateway_has_probed_and_a_save_rea
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("the saved value never came: {answer}");
+}
+
+/// Counts how often a credential is read.
+#[derive(Debug)]
+struct Counted(Arc<MemoryCredentials>, AtomicUsize);
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, CredentialsDown>> + Send + 'a>>;
+
+impl CredentialReader for Counted {
+    fn load<'a>(&'a self, tenant: &'a TenantId, connector: &'a ConnectorId) -> Answer<'a, Option<Loaded>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.load(tenant, connector)
+    }
+
+    fn version<'a>(&'a self, tenant: &'a TenantId, connector: &'a ConnectorId) -> Answer<'a, Option<u64>> {
+        self.0.version(tenant, connector)
+    }
+
+    fn holders<'a>(&'a self, _: &'a ConnectorId) -> Answer<'a, Vec<(TenantId, u64)>> {
+        // Nobody is probed: what is read is read for calls.
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn checked<'a>(&'a self, whose: (&'a TenantId, &'a ConnectorId), version: u64, check: &'a Check) -> Answer<'a, ()> {
+        self.0.checked(whose, version, check)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_service_has_a_credential_a_call_asks_the_broker_for_nothing() {
+    let (credentials, broker) = in_memory(&["a"]);
+    let counted = Arc::new(Counted(credentials, AtomicUsize::new(0)));
+    let world = World::over(&["a"], BrokerConfig { credentials: counted.clone(), ..broker }, None).await;
+    let before = counted.1.load(Ordering::Relaxed);
+    let (began, mut calls) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(3) {
+        let answer = world.call(2, "a", &canary(2, "a")).await;
+        assert_eq!(answer["result"]["structuredContent"]["right"], true, "{answer}");
+        calls += 1;
+    }
+    let reads = counted.1.load(Ordering::Relaxed) - before;
+    assert!(reads == 1 && calls > 50, "{calls} calls, {reads} reads");
 }

@@ -1,8 +1,10 @@
 //! `GET/PUT/DELETE /api/tenants/<tenant>/connectors/<id>/credentials`: what a tenant's credentials for a connector are,
-//! for admins. Values go in and never come out.
+//! for admins; `POST …/test` has them tried before they are saved. Values go in and never come out.
 
 use super::connectors::key_of;
 use super::{Admin, Answer, Body, Error, no_content, ok};
+use crate::broker::mint::Who;
+use crate::broker::trial::TrialError;
 use crate::database;
 use crate::error::Failure;
 use crate::registry::modules::{self, Field};
@@ -10,9 +12,11 @@ use crate::snapshot::Snapshot;
 use crate::state::State;
 use aperium_core::id::{ConnectorId, TenantId};
 use aperium_crds::connector::CredentialSource;
+use aperium_platform::trial::{Outcome, Step, Trial, Tried};
 use aperium_store::credentials::{About, PutError, State as Standing};
 use aperium_store::{Store, now_ms};
 use axum::extract::{Path, State as Given};
+use http::HeaderMap;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -23,7 +27,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<State>> {
-    OpenApiRouter::new().routes(routes!(show, save, revoke))
+    OpenApiRouter::new().routes(routes!(show, save, revoke)).routes(routes!(test))
 }
 
 /// The credentials of a tenant for a connector, without their values.
@@ -76,6 +80,39 @@ pub(super) struct ShownCredential {
     problem: Option<String>,
     #[schema(value_type = Option<String>, format = DateTime)]
     checked_at: Option<Timestamp>,
+}
+
+/// What became of a trial.
+#[derive(Debug, Serialize, ToSchema)]
+struct Tested {
+    /// Whether the credentials can be used.
+    works: bool,
+    /// The steps on the way to the upstream, in their order. Behind one that failed none was reached.
+    steps: Vec<TestedStep>,
+}
+
+/// One step.
+#[derive(Debug, Serialize, ToSchema)]
+struct TestedStep {
+    /// `fields`, `dns`, `policy`, `tcp`, `tls`, `auth` or `tools`.
+    #[schema(value_type = String)]
+    step: Step,
+    /// `ok`, `failed` or `skipped`.
+    #[schema(value_type = String)]
+    outcome: Outcome,
+    /// For people.
+    message: String,
+}
+
+impl Tested {
+    fn of(trial: Trial) -> Self {
+        let works = trial.works();
+        let steps = trial.steps.into_iter();
+        Self {
+            works,
+            steps: steps.map(|Tried { step, outcome, message }| TestedStep { step, outcome, message }).collect(),
+        }
+    }
 }
 
 /// All fields of the new version; what is left out is not kept from the one before.
@@ -138,6 +175,32 @@ async fn save(
 }
 
 #[utoipa::path(
+    post, path = "/api/tenants/{tenant}/connectors/{id}/credentials/test", operation_id = "testCredentials", tag = "credentials", summary = "Has credentials tried step by step, without saving them (admins)",
+    params(("tenant" = String, Path, description = "The tenant"), ("id" = String, Path, description = "The connector's id")),
+    request_body = Wanted,
+    responses((status = 200, body = Tested, description = "Tried, whether they work or not"), (status = "4XX", body = Error), (status = "5XX", body = Error))
+)]
+async fn test(
+    Given(gateway): Given<Arc<State>>,
+    Admin(asker): Admin,
+    Path(path): Path<(String, String)>,
+    headers: HeaderMap,
+    Body(wanted): Body<Wanted>,
+) -> Answer {
+    let place = place(&gateway, &asker.snapshot, &path)?;
+    check(&place, &wanted)?;
+    let served = asker.snapshot.position(&place.connector).and_then(|position| asker.snapshot.at(position));
+    let entry = served.ok_or_else(|| {
+        Failure::Conflict(format!("\"{}\" is configured and not served: see its status", place.connector))
+    })?;
+    let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let who = Who::of(&asker.view.identity().caller, place.tenant.clone(), request_id);
+    let trial = gateway.broker.try_out(entry, who, &wanted.fields).await.map_err(untried)?;
+    tracing::info!(request_id, tenant = %place.tenant, connector = %place.connector, works = trial.works(), "credentials tried");
+    ok(&Tested::of(trial))
+}
+
+#[utoipa::path(
     delete, path = "/api/tenants/{tenant}/connectors/{id}/credentials", operation_id = "deleteCredentials", tag = "credentials", summary = "Revokes a tenant's credentials for a connector: their values are gone (admins)",
     params(("tenant" = String, Path, description = "The tenant"), ("id" = String, Path, description = "The connector's id")),
     responses((status = 204, description = "Revoked"), (status = "4XX", body = Error), (status = "5XX", body = Error))
@@ -150,6 +213,20 @@ async fn revoke(Given(gateway): Given<Arc<State>>, Admin(asker): Admin, Path(pat
     }
     tracing::info!(tenant = %place.tenant, connector = %place.connector, by = %asker.view.identity().caller.principal, "credentials revoked");
     Ok(no_content())
+}
+
+fn untried(error: TrialError) -> Failure {
+    match error {
+        TrialError::Busy => Failure::TooMany(error.to_string()),
+        TrialError::NoPod => Failure::Unavailable {
+            outside: "no pod of the service answers: look at the connector's status",
+            inside: error.to_string(),
+        },
+        TrialError::Seal(reason) => Failure::Unavailable {
+            outside: "the values could not be sealed: try again later",
+            inside: reason.to_owned(),
+        },
+    }
 }
 
 fn place<'a>(gateway: &'a State, snapshot: &Snapshot, path: &(String, String)) -> Result<Place<'a>, Failure> {

@@ -9,7 +9,7 @@
 
 use serde_json::json;
 
-use crate::connector::{Connector, Info, SettingsSpec, Tool, ToolError, Upstream};
+use crate::connector::{Connector, Info, SettingsSpec, Tool, ToolError, Upstream, Way};
 
 mod engine;
 mod lake;
@@ -103,5 +103,10 @@ impl Connector for GcsDatalake {
 
     async fn probe(&self, up: &Upstream) -> Result<(), ToolError> {
         tools::probe(up).await
+    }
+
+    // Over local files so far.
+    fn way(&self, _: &Upstream) -> Way {
+        Way::Local
     }
 }

@@ -16,7 +16,7 @@ use super::error::{from_connect, from_postgres};
 use super::settings::Settings;
 use super::stream::{Budget, Metered};
 use super::tls::{Certificates, TlsMode, config as tls_config};
-use crate::connector::{ToolError, Upstream};
+use crate::connector::{ToolError, Upstream, failed_at};
 
 /// The role may look into everything or step outside the database: reading with it is not read-only.
 const ROLE_CHECK: &str = "SELECT r.rolsuper, EXISTS (SELECT FROM pg_catalog.pg_roles p \
@@ -116,6 +116,7 @@ impl Target {
             } else {
                 ToolError::unavailable(format!("the database cannot be reached ({})", error.reason()))
             }
+            .at(failed_at(&error))
         })?;
         // Requests are small and each is waited for.
         stream.set_nodelay(true).map_err(|_| ToolError::unavailable("the connection broke at once"))?;

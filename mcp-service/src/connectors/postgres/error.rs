@@ -1,6 +1,7 @@
 //! What PostgreSQL says comes in; a tool error goes out. Codes: PostgreSQL manual, appendix A.
 
 use aperium_core::effect::Effect;
+use aperium_platform::trial::Step;
 use tokio_postgres::error::SqlState;
 
 use crate::connector::{ErrorCode, ToolError};
@@ -26,10 +27,11 @@ pub(super) fn from_connect(error: &tokio_postgres::Error) -> ToolError {
     let text = error.to_string();
     // tokio-postgres has no public kinds; these texts are its own, not the server's.
     if text.contains("TLS handshake") {
-        return ToolError::unavailable("the TLS handshake with the database failed: check ssl_mode and ca_certificate");
+        return ToolError::unavailable("the TLS handshake with the database failed: check ssl_mode and ca_certificate")
+            .at(Step::Tls);
     }
     if text.contains("server does not support TLS") {
-        return ToolError::unavailable("the database does not offer TLS, and ssl_mode asks for it");
+        return ToolError::unavailable("the database does not offer TLS, and ssl_mode asks for it").at(Step::Tls);
     }
     if text.contains("password") || text.contains("authentication") {
         return ToolError::auth_failed("the database asks for a login that these credentials do not allow");

@@ -19,7 +19,7 @@ mod value;
 
 use aperium_core::effect::Effect;
 
-use crate::connector::{Connector, CredentialField, Info, SettingsSpec, Tool, ToolError, Upstream};
+use crate::connector::{Connector, CredentialField, Info, SettingsSpec, Tool, ToolError, Upstream, Way};
 use settings::Settings;
 use transaction::Session;
 
@@ -86,5 +86,9 @@ impl Connector for Postgres {
         tx.rollback().await?;
         session.close().await;
         asked
+    }
+
+    fn way(&self, up: &Upstream) -> Way {
+        if up.optional_text("ssl_mode") == Some("disable") { Way::Plain } else { Way::Encrypted }
     }
 }

@@ -21,7 +21,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::connector::{Connector, CredentialField, Info, SettingsSpec, Tool, ToolError, Upstream};
+use crate::connector::{Connector, CredentialField, Info, SettingsSpec, Tool, ToolError, Upstream, Way};
 use client::Client;
 use tools::{
     automations, dashboard, deployments, events, flow_runs, flows, logs, run_states, task_runs, variables, work_pools,
@@ -91,6 +91,14 @@ impl Connector for Prefect {
 
     async fn probe(&self, up: &Upstream) -> Result<(), ToolError> {
         Client::of(up).await?.probe().await
+    }
+
+    fn way(&self, up: &Upstream) -> Way {
+        if up.optional_text("api_url").is_some_and(|url| url.starts_with("http://")) {
+            Way::Plain
+        } else {
+            Way::Encrypted
+        }
     }
 }
 

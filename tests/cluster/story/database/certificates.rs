@@ -7,15 +7,20 @@ use std::path::Path;
 
 /// Writes `server.crt` and `server.key` for this address where PostgreSQL looks for them; returns the authority's PEM.
 pub(crate) fn write(folder: &Path, address: IpAddr) -> String {
-    let mut authority = CertificateParams::new(Vec::new()).expect("parameters");
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key")).expect("an authority");
+    let authority = authority();
     let key = KeyPair::generate().expect("a key");
     let server = CertificateParams::new(vec![address.to_string()]).expect("parameters");
     let server = server.signed_by(&key, &authority).expect("a certificate");
     private(folder, "server.crt", &server.pem());
     private(folder, "server.key", &key.serialize_pem());
     authority.pem()
+}
+
+/// A new authority.
+pub(crate) fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    let mut authority = CertificateParams::new(Vec::new()).expect("parameters");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key")).expect("an authority")
 }
 
 /// PostgreSQL takes a key only that is its own and nobody else can read.

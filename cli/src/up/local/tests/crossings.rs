@@ -120,7 +120,7 @@ async fn t2_no_call_ever_sees_the_credential_of_another_tenant_or_connector() {
     let (mut lease_keys, mut row_keys) = (Ring::new(&of_leases), Ring::new(&of_rows));
     let store = sealed(folder.path(), &of_rows, &names).await;
     let broker = BrokerConfig::without_credentials(LeaseSigner::file(&of_leases)).with_store(store.clone());
-    let world = Arc::new(World::over(&names, broker).await);
+    let world = Arc::new(World::over(&names, broker, None).await);
     let progress = Arc::new(Progress::default());
     let asked_before = ASKED.load(Ordering::Relaxed);
     let mut clients = tokio::task::JoinSet::new();

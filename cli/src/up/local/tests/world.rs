@@ -17,6 +17,7 @@ use aperium_platform::egress::{ClusterClient, ClusterEndpoint, EgressPolicy};
 use aperium_platform::lease::{Audience, LeaseSigner, Scope};
 use aperium_platform::seal::{KeyRing, Sealer};
 use aperium_platform::serve::ServerLimits;
+use aperium_store::Store;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use schemars::JsonSchema;
@@ -92,7 +93,10 @@ impl Connector for Oracle {
         &self.0
     }
     async fn probe(&self, up: &Upstream) -> Result<(), ToolError> {
-        up.secret("password").map(drop)
+        match up.secret("password")?.expose_secret() {
+            "wrong" => Err(ToolError::auth_failed("the upstream refuses the password")),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -202,11 +206,11 @@ pub(super) fn in_memory(connectors: &[&str]) -> (Arc<MemoryCredentials>, BrokerC
 impl World {
     /// These connectors, and one of tenant 0 alone which is called `single`.
     pub(super) async fn start(connectors: &[&str]) -> Self {
-        Self::over(connectors, in_memory(connectors).1).await
+        Self::over(connectors, in_memory(connectors).1, None).await
     }
 
-    /// The same over this broker.
-    pub(super) async fn over(connectors: &[&str], config: BrokerConfig) -> Self {
+    /// The same over this broker, with a database for what admins do.
+    pub(super) async fn over(connectors: &[&str], config: BrokerConfig, database: Option<Store>) -> Self {
         let stop = CancellationToken::new();
         let (signer, broker) = (config.signer.clone(), config.local.clone());
         let (mut pods, mut services, mut resources) = (HashMap::new(), HashMap::new(), Resources::default());
@@ -238,7 +242,7 @@ impl World {
             data: None,
             sealer: Sealer::ephemeral().unwrap(),
             broker: config,
-            database: None,
+            database,
             listeners: Listeners { public: listener, in_cluster: None, admin: None },
         };
         tokio::spawn(aperium_gateway::run(gateway_config, stop.clone()));
@@ -279,6 +283,12 @@ impl World {
         self.post(&self.pods[connector].endpoint, "/mcp", &headers, "oracle_ask", canary).await
     }
 
+    /// What the API answers to whoever is at the machine, who is its admin.
+    pub(super) async fn api(&self, method: &str, path: &str, body: &Value) -> (StatusCode, Value) {
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        self.send(&self.gateway, request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
     /// What a pod answers to this.
     pub(super) async fn ask_pod(&self, connector: &str, request: Request<Body>) -> (StatusCode, Value) {
         self.send(&self.pods[connector].endpoint, request).await
@@ -313,10 +323,14 @@ impl World {
     }
 
     pub(super) fn lease(&self, connector: &str, tenant_number: usize) -> String {
+        self.lease_for("oracle_ask", connector, tenant_number)
+    }
+
+    pub(super) fn lease_for(&self, tool: &str, connector: &str, tenant_number: usize) -> String {
         let scope = Scope {
             audience: audience(connector),
             connector: id(connector),
-            tool: "oracle_ask".to_owned(),
+            tool: tool.to_owned(),
             tenant: tenant(tenant_number),
             user: "client:someone".to_owned(),
             delegate: None,
