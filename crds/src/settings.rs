@@ -185,7 +185,8 @@ pub struct Registration {
     pub accept: bool,
     /// The exact `host:port` pairs that a registered URL may name; nothing else is reached, whatever `egress` opens.
     pub allow_hosts: Vec<HostPort>,
-    /// Servers registered at the same time, with one replica. Default 64.
+    /// Servers registered at the same time: with all replicas of one platform database, or with one where there is none.
+    /// Default 64.
     pub max_servers: usize,
     /// Of these, by one caller. Default 8.
     pub max_per_caller: usize,

@@ -4,7 +4,8 @@
 //! POST /v1/mcp/register ──admit──► Ticket (autoN) ──Register──► Manager: a connector like any other
 //!                                     └─ dropped ──Unregister──► Manager
 //! ```
-//! Registrations live in the replica that holds the connection; nothing but the last number outlives it.
+//! With a platform database all replicas serve what is registered with one of them (`shared.rs`). Without one
+//! registrations live in the replica that holds the connection, and nothing but the last number outlives it.
 
 use crate::catalog::{ConnectorConfig, Place, ResourceKey, connectors};
 use crate::discovery::{Event, Events};
@@ -14,14 +15,18 @@ use aperium_core::id::ConnectorId;
 use aperium_core::name::Prefixing;
 use aperium_crds::connector::Protocol;
 use aperium_crds::settings::Registration as Rules;
+use aperium_store::{Quotas, Store, StoreError};
 use http::Uri;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 mod numbers;
+mod shared;
 
 pub(crate) use numbers::Numbers;
+use shared::Shared;
 
 /// Why a server is not registered.
 #[derive(Debug, thiserror::Error)]
@@ -47,16 +52,21 @@ pub(crate) enum Denied {
     /// The number cannot be written down, and must not be given twice.
     #[error("no number can be given at the moment")]
     Numbers(#[source] std::io::Error),
+    /// The replicas cannot be told.
+    #[error("the database of registrations is not available")]
+    Store(#[source] StoreError),
 }
 
-/// All servers that are registered with this replica.
+/// All servers that are registered.
 #[derive(Debug)]
 pub(crate) struct Registrations {
     numbers: Numbers,
     events: Events,
     namespace: String,
-    /// Number → the caller who registered it.
+    /// Number → the caller who registered it, where there is no database.
     active: Mutex<BTreeMap<u64, String>>,
+    /// Where there is one.
+    shared: Option<Arc<Shared>>,
 }
 
 /// The same limits as a Connector's defaults.
@@ -65,9 +75,24 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(4);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Registrations {
-    /// Nothing is registered. `namespace` is the system namespace: grants there cover `auto<N>`.
-    pub(crate) fn new(numbers: Numbers, events: Events, namespace: &str) -> Arc<Self> {
-        Arc::new(Self { numbers, events, namespace: namespace.to_owned(), active: Mutex::default() })
+    /// Nothing is registered. `namespace` is the system namespace: grants there cover `auto<N>`. `stopping` is cancelled
+    /// when this replica stops.
+    pub(crate) fn new(
+        numbers: Numbers,
+        events: Events,
+        namespace: &str,
+        database: Option<Store>,
+        stopping: CancellationToken,
+    ) -> Arc<Self> {
+        let shared = database.map(|store| Shared::new(store, events.clone(), namespace, stopping));
+        Arc::new(Self { numbers, events, namespace: namespace.to_owned(), active: Mutex::default(), shared })
+    }
+
+    /// Follows the other replicas until this one stops. Without a database there are none.
+    pub(crate) async fn run(self: Arc<Self>) {
+        if let Some(shared) = &self.shared {
+            Arc::clone(shared).run().await;
+        }
     }
 
     /// Registers a server: from now on it is polled, and its tools are listed as `auto<N>_<tool>`.
@@ -78,12 +103,17 @@ impl Registrations {
         let (uri, host) = target(url)?;
         check(view, &host, rules)?;
         let caller = view.identity().caller.principal.to_string();
+        if let Some(shared) = &self.shared {
+            let quotas = Quotas { per_caller: rules.max_per_caller, all: rules.max_servers };
+            let (holder, number) = shared.admit(&caller, &uri, quotas, self.numbers.last()).await?;
+            let hold = Hold::Shared(holder, Arc::clone(shared));
+            return Ok(Ticket { id: id_of(number)?, host, hold });
+        }
         let number = self.number(&caller, rules)?;
-        let id = ConnectorId::any(&format!("auto{number}")).map_err(|error| Denied::Url(error.to_string()))?;
-        let key = ResourceKey { namespace: self.namespace.clone(), name: id.to_string() };
-        let ticket = Ticket { number, id: id.clone(), key: key.clone(), host, registrations: Arc::clone(self) };
+        let config = config(&self.namespace, id_of(number)?, uri);
+        let ticket = Ticket { id: config.id.clone(), host, hold: Hold::Here(number, Arc::clone(self)) };
         // A Manager that has ended serves nobody; the connection ends with it.
-        let _ = self.events.send(Event::Register(Box::new(config(key, id, uri)))).await;
+        let _ = self.events.send(Event::Register(Box::new(config))).await;
         Ok(ticket)
     }
 
@@ -126,9 +156,17 @@ fn target(url: &str) -> Result<(Uri, HostPort), Denied> {
     Ok((uri, host))
 }
 
-fn config(key: ResourceKey, id: ConnectorId, uri: Uri) -> ConnectorConfig {
+fn id_of(number: u64) -> Result<ConnectorId, Denied> {
+    ConnectorId::any(&format!("auto{number}")).map_err(|error| Denied::Url(error.to_string()))
+}
+
+fn key_of(namespace: &str, id: &ConnectorId) -> ResourceKey {
+    ResourceKey { namespace: namespace.to_owned(), name: id.to_string() }
+}
+
+fn config(namespace: &str, id: ConnectorId, uri: Uri) -> ConnectorConfig {
     ConnectorConfig {
-        key,
+        key: key_of(namespace, &id),
         uid: None,
         id,
         protocol: Protocol::Mcp,
@@ -152,12 +190,19 @@ fn config(key: ResourceKey, id: ConnectorId, uri: Uri) -> ConnectorConfig {
 /// A server that is registered until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    number: u64,
     /// `auto<N>`.
     pub(crate) id: ConnectorId,
-    key: ResourceKey,
     host: HostPort,
-    registrations: Arc<Registrations>,
+    hold: Hold,
+}
+
+/// Where a registration is remembered.
+#[derive(Debug)]
+enum Hold {
+    /// In this process alone, by its number.
+    Here(u64, Arc<Registrations>),
+    /// In the database, by the connection.
+    Shared(String, Arc<Shared>),
 }
 
 impl Ticket {
@@ -177,13 +222,21 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.registrations.active().remove(&self.number);
         tracing::info!(connector = self.id.as_str(), "registered server has left");
-        let (events, key) = (self.registrations.events.clone(), self.key.clone());
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            let _ = events.send(Event::Unregister(key)).await;
-        });
+        match &self.hold {
+            Hold::Here(number, registrations) => {
+                registrations.active().remove(number);
+                let (events, key) = (registrations.events.clone(), key_of(&registrations.namespace, &self.id));
+                runtime.spawn(async move {
+                    let _ = events.send(Event::Unregister(key)).await;
+                });
+            }
+            Hold::Shared(holder, shared) => {
+                let (holder, shared) = (holder.clone(), Arc::clone(shared));
+                runtime.spawn(async move { shared.leave(&holder).await });
+            }
+        }
     }
 }
 

@@ -108,7 +108,13 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
         sessions: Sessions::new(config.sealer),
         parked: Arc::default(),
         events: events.clone(),
-        registrations: Registrations::new(numbers, events.clone(), &config.own.namespace),
+        registrations: Registrations::new(
+            numbers,
+            events.clone(),
+            &config.own.namespace,
+            config.database.clone(),
+            shutdown.clone(),
+        ),
         writer,
         changing: Mutex::default(),
         stopping: shutdown.clone(),
@@ -124,6 +130,7 @@ pub async fn run(config: GatewayConfig, shutdown: CancellationToken) -> Result<(
     let mut tasks = JoinSet::new();
     tasks.spawn(manager.run(receiver, shutdown.clone()));
     tasks.spawn(Arc::clone(&state.sessions).run(shutdown.clone()));
+    tasks.spawn(Arc::clone(&state.registrations).run());
     // The database outlives the last request and its record.
     let (last_request, last_record) = (CancellationToken::new(), CancellationToken::new());
     if let Some(database) = &state.database {

@@ -53,10 +53,12 @@
 pub mod audit;
 pub mod credentials;
 mod error;
+mod forget;
 mod health;
 mod leases;
 pub mod migrations;
 mod oauth;
+mod registrations;
 mod scope;
 mod sessions;
 mod store;
@@ -67,6 +69,7 @@ mod vault;
 
 pub use error::StoreError;
 pub use oauth::{Claim, Flow, NewToken, StoredToken, TokenKey};
+pub use registrations::{Admitted, Holding, Quotas};
 pub use scope::{EveryTenant, Platform, TenantStore};
 pub use sessions::{Lives, NewSession, Session};
 pub use store::Store;

@@ -60,6 +60,12 @@ pub const STEPS: &[Step] = &[
         sql: include_str!("migrations/0006_credential_checks.sql"),
         tenant_tables: &[],
     },
+    Step {
+        version: 7,
+        name: "registrations",
+        sql: include_str!("migrations/0007_registrations.sql"),
+        tenant_tables: &[],
+    },
 ];
 
 /// What may be lost in a crash: PostgreSQL does not log it.

@@ -44,6 +44,8 @@ measure 4 "the key ring rotated twice for 10000 tenants under reads, on PostgreS
   cargo test --locked --workspace --test store rotating_the_ring -- --nocapture
 measure 6 "a million calls of 8 tenants and 16 connectors by 64 clients, services killed, both rings changed twice: each sees its own credential" 1 \
   cargo test --locked --workspace --bins -- t2_no_call_ever_sees --nocapture
+measure 7 "a replica killed between a token response and its database, 300 times: at most one consent anew each" 1 \
+  cargo test --locked --workspace --lib -- killing_a_replica_over_a_token --nocapture
 wait "$rounds"
 
 # Alone, and the release build, as what is resident is to be that of a real gateway.

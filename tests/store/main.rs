@@ -1,6 +1,6 @@
 //! The platform database, PostgreSQL and SQLite alike: attacks by somebody who has the rows (T3, T4, T11, T14, T15),
 //! deletion (T9), rotation under reads, replicas that migrate at once, a server that goes away, an audit log that somebody
-//! changes.
+//! changes, servers that register themselves.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "the seed of a failure, and what a soak reports")]
@@ -12,6 +12,7 @@ mod audit;
 mod availability;
 mod isolation;
 mod keys;
+mod registrations;
 mod speed;
 
 use aperium_core::id::{ConnectorId, TenantId};

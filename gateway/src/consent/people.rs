@@ -82,6 +82,13 @@ impl People {
         (Arc::clone(&one.personal), Arc::clone(&one.upstream))
     }
 
+    /// The credential of one caller.
+    #[cfg(test)]
+    pub(crate) fn personal(&self, caller: &Caller) -> Arc<Personal> {
+        let person = Person::of(caller).expect("a person");
+        self.known(&person).0
+    }
+
     /// How it is for a caller.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! loses the right, is unregistered.
 
 use super::api::{Answer, Asker, Body, Error};
+use crate::database;
 use crate::error::Failure;
 use crate::registration::{Denied, Ticket};
 use crate::snapshot::{Health, Identity};
@@ -75,6 +76,7 @@ fn failure(denied: Denied) -> Failure {
         Denied::Numbers(cause) => {
             Failure::Unavailable { outside: "no number can be given at the moment", inside: cause.to_string() }
         }
+        Denied::Store(cause) => database::failure(&cause),
     }
 }
 

@@ -38,6 +38,11 @@ impl Numbers {
         Ok(Self { file: Some(file), last: Mutex::new(last) })
     }
 
+    /// The last number that was given.
+    pub(crate) fn last(&self) -> u64 {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The next number.
     ///
     /// # Errors

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 mod authorize;
 mod document;
+mod forgotten;
+mod killed;
 mod refresh;
 mod signed_in;
 mod world;

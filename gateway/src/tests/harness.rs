@@ -214,7 +214,13 @@ impl Setup {
             sessions: Sessions::new(self.sealer.clone()),
             parked: Arc::default(),
             events: events.clone(),
-            registrations: Registrations::new(Numbers::in_memory(), events.clone(), "aperium-system"),
+            registrations: Registrations::new(
+                Numbers::in_memory(),
+                events.clone(),
+                "aperium-system",
+                self.database.clone(),
+                stop.clone(),
+            ),
             writer: self.writer,
             changing: Mutex::default(),
             stopping: stop.clone(),
@@ -231,6 +237,7 @@ impl Setup {
         if let Some(scribe) = scribe {
             tokio::spawn(scribe.run(stop.clone()));
         }
+        tokio::spawn(Arc::clone(&state.registrations).run());
         if let Some(database) = &state.database {
             tokio::spawn(Arc::clone(database).run(stop.clone()));
         }

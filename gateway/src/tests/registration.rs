@@ -4,6 +4,8 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use std::time::Duration;
 
+mod replicas;
+
 /// A gateway where `agent` may register servers that listen on these ports, and `other` may use what they offer.
 fn setup(hosts: &[String]) -> Setup {
     let mut setup =

@@ -149,7 +149,30 @@ async fn delete(
 ) -> Answer {
     let id = ConnectorId::parse(&id).map_err(|_| Failure::NotFound)?;
     let key = key_of(&asker.snapshot, &id, unwanted.namespace.as_deref()).ok_or(Failure::NotFound)?;
-    change::delete(&gateway, &asker, Kind::Connector, key, unwanted).await
+    let position = asker.snapshot.position(&id);
+    // One that is not served has stored nothing: the id is another's.
+    let served = position.and_then(|at| asker.snapshot.at(at)).is_some_and(|entry| entry.config.key == key);
+    let answer = change::delete(&gateway, &asker, Kind::Connector, key, unwanted).await?;
+    if served {
+        forget(&gateway, &id).await?;
+    }
+    Ok(answer)
+}
+
+/// What tenants and users have stored for a connector goes with it: whoever makes another one of the same id must not
+/// find it.
+async fn forget(gateway: &State, id: &ConnectorId) -> Result<(), Failure> {
+    let Some(database) = &gateway.database else { return Ok(()) };
+    match database.store().every_tenant().forget_connector(id).await {
+        Ok(rows) => {
+            tracing::info!(connector = id.as_str(), rows, "what was stored for a deleted connector is gone");
+            Ok(())
+        }
+        Err(error) => Err(Failure::Unavailable {
+            outside: "the Connector is deleted, and what was stored for it is not: make it again and delete it again",
+            inside: error.reason().to_owned(),
+        }),
+    }
 }
 
 /// The Connector with this id, served or not.

@@ -11,25 +11,31 @@ const LIFE: i64 = 2;
 /// A round that takes longer may see the next token fall due as well, and says nothing.
 const TOO_SLOW: Duration = Duration::from_millis(900);
 
-/// All the rounds, or one in a hundred.
-#[expect(clippy::disallowed_methods, reason = "how a person asks a test for its full size, and for its last seed")]
-fn rounds_and_seed() -> (usize, u64) {
-    let rounds = if std::env::var_os("APERIUM_SOAK").is_some() { 1000 } else { 10 };
+/// Whether the figures are the full ones, as under `make soak`.
+#[expect(clippy::disallowed_methods, reason = "how a person asks a test for its full size")]
+pub(super) fn soaking() -> bool {
+    std::env::var_os("APERIUM_SOAK").is_some()
+}
+
+/// Given by `APERIUM_SEED`, or new; printed, so that a failure can be run again.
+#[expect(clippy::disallowed_methods, reason = "how a person asks a test for its last seed")]
+pub(super) fn seed() -> u64 {
     let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let seed = std::env::var("APERIUM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(now);
     println!("APERIUM_SEED={seed}");
-    (rounds, seed)
+    seed
 }
 
 /// A number below `below`.
-fn next(state: &mut u64, below: u64) -> u64 {
+pub(super) fn next(state: &mut u64, below: u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*state >> 33) % below
 }
 
 #[tokio::test]
 async fn fifty_calls_at_the_end_of_a_token_on_two_replicas_make_one_refresh() {
-    let (rounds, mut state) = rounds_and_seed();
+    // All the rounds, or one in a hundred.
+    let (rounds, mut state) = (if soaking() { 1000 } else { 10 }, seed());
     let world = World::start().await;
     let (one, other) = (world.gateway().await, world.gateway().await);
     let granted = Arc::new(Mutex::new(Instant::now()));
