@@ -12,10 +12,7 @@ impl Platform {
     /// # Errors
     /// [`StoreError`]; then it must not be.
     pub async fn redeem_lease(&self, id: &str, until_ms: i64) -> Result<bool, StoreError> {
-        let mut tx = self.write().await?;
-        let new = tx.query(REDEEM).bind(id).bind(until_ms).execute().await?;
-        tx.commit().await?;
-        Ok(new == 1)
+        Ok(self.alone(REDEEM)?.bind(id).bind(until_ms).execute().await? == 1)
     }
 
     /// Forgets the leases whose time was over at `now_ms`. Says how many.

@@ -2,7 +2,7 @@
 
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::tx::{TenantTx, Tx};
+use crate::tx::{Alone, TenantTx, Tx};
 use aperium_core::id::TenantId;
 use aperium_platform::seal::Sealer;
 
@@ -76,6 +76,11 @@ impl Platform {
     /// [`StoreError`]
     pub async fn write(&self) -> Result<Tx, StoreError> {
         Tx::begin(&self.0, true, None).await
+    }
+
+    /// A statement that is a transaction of its own; its first value is `$1`.
+    pub(crate) fn alone(&self, sql: &'static str) -> Result<Alone<'_>, StoreError> {
+        Alone::new(&self.0, sql)
     }
 }
 

@@ -21,6 +21,8 @@ const ACQUIRE: Duration = Duration::from_secs(3);
 const IDLE: Duration = Duration::from_secs(300);
 /// A connection is replaced after this time: addresses and certificates change.
 const LIFETIME: Duration = Duration::from_secs(1800);
+/// A connection that was used a moment ago is used again without asking whether it still stands.
+const TRUSTED: Duration = Duration::from_secs(1);
 /// Another replica may be migrating that long.
 const MIGRATING: &str = "SET statement_timeout = '300s'; SET lock_timeout = '300s'";
 const POSTGRES: &str = "SET application_name = 'aperium'; SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
@@ -56,6 +58,12 @@ impl Store {
             .acquire_timeout(ACQUIRE)
             .idle_timeout(IDLE)
             .max_lifetime(LIFETIME)
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for < TRUSTED { Ok(true) } else { connection.ping().await.map(|()| true) }
+                })
+            })
             .after_connect(move |connection, _| {
                 Box::pin(async move { connection.execute(if postgres { POSTGRES } else { SQLITE }).await.map(|_| ()) })
             })

@@ -178,6 +178,33 @@ impl Statement<'_> {
     }
 }
 
+/// A statement that is a transaction of its own: one way to the database and back, and done when it is answered.
+#[must_use]
+pub(crate) struct Alone<'s> {
+    store: &'s Store,
+    query: Query<'static, Any, AnyArguments>,
+}
+
+impl<'s> Alone<'s> {
+    pub(crate) fn new(store: &'s Store, sql: &'static str) -> Result<Self, StoreError> {
+        store.ready()?;
+        Ok(Self { store, query: sqlx::query(sql) })
+    }
+
+    /// Binds the next value.
+    pub(crate) fn bind(self, value: impl Value) -> Self {
+        Self { store: self.store, query: value.add(self.query) }
+    }
+
+    /// Runs it; how many rows were changed.
+    ///
+    /// # Errors
+    /// [`StoreError`]; with [`StoreError::Unavailable`] nobody knows whether it is so.
+    pub(crate) async fn execute(self) -> Result<u64, StoreError> {
+        Ok(self.query.execute(&self.store.0.pool).await?.rows_affected())
+    }
+}
+
 /// A row; a column that is not there or of another type is [`StoreError::Row`].
 pub struct Row(AnyRow);
 

@@ -13,7 +13,6 @@ mod availability;
 mod isolation;
 mod keys;
 mod registrations;
-mod speed;
 
 use aperium_core::id::{ConnectorId, TenantId};
 use aperium_store::credentials::Fields;

@@ -9,7 +9,7 @@ use crate::store::Store;
 use crate::tx::{Row, Tx};
 use aperium_platform::seal::{Purpose, SealError, key_id};
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 const KEY: Purpose = Purpose::new("audit signing key");
@@ -18,19 +18,39 @@ const PAGE: i64 = 1000;
 /// How often another replica may be faster with a checkpoint.
 pub(super) const ATTEMPTS: u32 = 8;
 
+/// An entry as the columns of its row: both databases take a batch as one JSON text.
+#[derive(Serialize)]
+struct Appended<'e> {
+    tenant: &'e str,
+    replica: &'e str,
+    seq: u64,
+    time_ms: i64,
+    hash: Hash,
+    line: &'e str,
+}
+
+/// What the row says again beside the line, so that it can be looked for.
+#[derive(Deserialize)]
+struct Time {
+    time_ms: i64,
+}
+
+impl<'e> Appended<'e> {
+    fn of(entry: &'e Entry) -> Self {
+        let Entry { chain: Chain { replica, tenant }, seq, line, hash } = entry;
+        let time_ms = serde_json::from_str::<Time>(line).map_or(0, |time| time.time_ms);
+        Self { tenant, replica, seq: *seq, time_ms, hash: *hash, line }
+    }
+}
+
 impl Store {
     /// Appends entries, all or none. Entries that are there already are left as they are: a batch may be sent again.
     ///
     /// # Errors
     /// [`StoreError`]; with [`StoreError::Unavailable`] nobody knows whether they were written.
     pub async fn audit_append(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        let rows = entries.iter().map(|entry| {
-            let time_ms = super::record::Line::parse(&entry.line).map_or(0, |line| line.record.time_ms);
-            let Chain { tenant, replica } = &entry.chain;
-            json!({ "tenant": tenant, "replica": replica, "seq": entry.seq, "time_ms": time_ms,
-                "hash": entry.hash, "line": entry.line })
-        });
-        let rows = serde_json::Value::from_iter(rows).to_string();
+        let rows: Vec<Appended<'_>> = entries.iter().map(Appended::of).collect();
+        let rows = serde_json::to_string(&rows).map_err(|_| StoreError::Row)?;
         let mut tx = self.every_tenant().write().await?;
         let sql = tx.dialect(
             "INSERT /* every tenant */ INTO audit_entries (tenant, replica, seq, time_ms, hash, line) \

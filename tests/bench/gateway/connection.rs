@@ -45,7 +45,7 @@ impl<'a> Connection<'a> {
         let value = |text: &str| HeaderValue::from_str(text).expect("a header");
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, value(&format!("127.0.0.1:{}", target.port)));
-        headers.insert(header::AUTHORIZATION, value(&format!("Bearer {}", Target::token(number))));
+        headers.insert(header::AUTHORIZATION, value(&format!("Bearer {}", target.token(number))));
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         if kind != Kind::Proxy {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

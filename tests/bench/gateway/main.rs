@@ -8,6 +8,9 @@
 mod asked;
 mod connection;
 mod crowd;
+mod database;
+mod identity;
+mod leased;
 mod load;
 mod machine;
 mod many;
@@ -51,6 +54,12 @@ async fn run(plan: &Plan) {
         if plan.wants("crowd") {
             crowd::run(plan, &own, &mut report).await;
         }
+    }
+    if plan.wants("identity") {
+        identity::run(plan, &upstream, &mut report).await;
+    }
+    if plan.wants("leased") {
+        leased::run(&mut report);
     }
     if plan.wants("memory") {
         memory::run(plan, port, &mut report).await;

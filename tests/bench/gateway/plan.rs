@@ -15,7 +15,7 @@ pub(crate) struct Plan {
     /// Seconds of load during which the gateway's memory must not grow.
     #[arg(long, default_value_t = 20)]
     steady: u64,
-    /// Only this part: rates, pace, crowd, memory or many. Prints, and writes nothing.
+    /// Only this part: rates, pace, crowd, identity, leased, memory or many. Prints, and writes nothing.
     #[arg(long)]
     only: Option<String>,
 }

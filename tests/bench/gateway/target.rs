@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 pub(crate) mod gateway;
+pub(crate) mod issuer;
 pub(crate) mod peers;
 
 /// Kernel clock ticks a second, as /proc counts CPU time on Linux.
@@ -25,6 +26,8 @@ pub(crate) struct Target {
     pub(crate) tool: &'static str,
     /// Tools of its list.
     pub(crate) tools: usize,
+    /// The tokens of the connections, in turn.
+    tokens: Vec<String>,
     process: Option<Process>,
     _folder: Option<tempfile::TempDir>,
 }
@@ -40,6 +43,7 @@ impl Target {
             http: Some("/item/"),
             tool: "echo",
             tools,
+            tokens: Self::tokens(),
             process: None,
             _folder: None,
         }
@@ -54,9 +58,14 @@ impl Target {
         Self { tools, ..self }
     }
 
+    /// A static token of each user.
+    fn tokens() -> Vec<String> {
+        (0..USERS).map(|user| format!("benchmark-token-{user}")).collect()
+    }
+
     /// The token of the connection with this number.
-    pub(crate) fn token(number: u32) -> String {
-        format!("benchmark-token-{}", number % USERS)
+    pub(crate) fn token(&self, number: u32) -> &str {
+        &self.tokens[number as usize % self.tokens.len()]
     }
 
     /// The address of an item.

@@ -1,7 +1,8 @@
 //! The upstream: as small as hyper allows. MCP servers of ten tools each on `/one`, `/two` and `/hidden`, one of twenty on
-//! `/mcp`, an HTTP API on `/item/<n>`. It counts what it is asked.
+//! `/mcp`, an HTTP API on `/item/<n>`, an OIDC issuer on `/issuer`. It counts what it is asked.
 
 use crate::asked::{ITEM_BYTES, Kind, TOOLS};
+use crate::target::issuer::Issuer;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -26,6 +27,7 @@ struct Asked {
     /// The lists as they are sent: what is measured is how they get through, not how they are made.
     all: String,
     half: String,
+    issuer: Issuer,
 }
 
 /// Starts it on the runtime of this thread.
@@ -42,6 +44,7 @@ pub(crate) async fn start() -> Upstream {
         items: Cell::default(),
         all: list(TOOLS),
         half: list(TOOLS / 2),
+        issuer: Issuer::new(port),
     };
     let asked = Rc::new(asked);
     tokio::task::spawn_local(accept(listener, Rc::clone(&asked)));
@@ -62,9 +65,9 @@ async fn accept(listener: tokio::net::TcpListener, asked: Rc<Asked>) {
 async fn answer(request: Request<Incoming>, asked: Rc<Asked>) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
     if request.method() == Method::GET {
-        return Ok(path
-            .strip_prefix("/item/")
-            .map_or_else(|| status(405, String::new()), |number| item(&asked, number)));
+        let published = || asked.issuer.publishes(path).map(|document| status(200, document));
+        let item = path.strip_prefix("/item/").map(|number| item(&asked, number));
+        return Ok(item.or_else(published).unwrap_or_else(|| status(405, String::new())));
     }
     let list = if path == "/mcp" { &asked.all } else { &asked.half };
     let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
@@ -122,6 +125,11 @@ fn tools(count: usize) -> Vec<Value> {
 impl Upstream {
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The issuer whose documents it serves.
+    pub(crate) fn issuer(&self) -> &Issuer {
+        &self.asked.issuer
     }
 
     /// How often it was asked this so far.

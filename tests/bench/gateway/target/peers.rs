@@ -85,5 +85,15 @@ fn peer(
     process: Process,
     folder: tempfile::TempDir,
 ) -> Target {
-    Target { name, port, mcp, http: Some("/item/"), tool, tools: TOOLS, process: Some(process), _folder: Some(folder) }
+    Target {
+        name,
+        port,
+        mcp,
+        http: Some("/item/"),
+        tool,
+        tools: TOOLS,
+        tokens: Target::tokens(),
+        process: Some(process),
+        _folder: Some(folder),
+    }
 }
