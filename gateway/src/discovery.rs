@@ -8,87 +8,29 @@
 //! ```
 
 use crate::access::{Access, Own};
-use crate::catalog::{Auth, Catalog, ConnectorConfig, Place, ResourceKey, Resources};
-use crate::changes::listener::Listener;
-use crate::consent::{self, Latest, People};
-use crate::metrics::Meter;
-use crate::pipeline::authn::static_tokens::TokenFiles;
-use crate::pipeline::credential::{Credential, Remote, ServiceToken};
-use crate::pipeline::upstream::link::Link;
-use crate::pipeline::upstream::{Limits, Upstream, UpstreamError};
-use crate::secrets::Found;
+use crate::catalog::{Catalog, ConnectorConfig, ResourceKey, Resources};
+use crate::pipeline::upstream::UpstreamError;
 use crate::snapshot::{Entry, Health, Kind, Offers, Snapshot, system};
 use crate::state::State;
-use aperium_core::egress::{EgressRules, Reach};
 use aperium_crds::Settings;
 use aperium_crds::connector::Protocol;
-use aperium_platform::egress::{ClusterClient, ClusterEndpoint, EgressError, EgressPolicy, ExternalClient};
-use list::Listing;
-use pulse::Pulse;
+use aperium_platform::egress::{ClusterClient, EgressError, ExternalClient};
+use clients::{external, registrants};
+use slot::{Slot, same_poll};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
+mod clients;
+mod event;
 pub(crate) mod list;
 pub(crate) mod poll;
 pub(crate) mod pulse;
+mod slot;
 
-/// How long the lists of a connector count whose users have tokens of their own.
-const CATALOGUE_LIFE: std::time::Duration = std::time::Duration::from_secs(300);
-
-/// Where a managed service listens, and its token.
-#[derive(Debug, Clone)]
-pub(crate) struct Placement {
-    /// Its address.
-    pub(crate) endpoint: ClusterEndpoint,
-    /// Its token.
-    pub(crate) token: Arc<ServiceToken>,
-}
-
-impl PartialEq for Placement {
-    fn eq(&self, other: &Self) -> bool {
-        self.endpoint == other.endpoint && Arc::ptr_eq(&self.token, &other.token)
-    }
-}
-
-/// The Secret of a remote connector's credential, as it is at the moment.
-#[derive(Debug, Clone)]
-pub(crate) struct SecretSeen {
-    /// Its name.
-    pub(crate) secret: String,
-    /// What it says.
-    pub(crate) found: Found,
-    /// Whoever reads it: notified when the upstream does not accept the credential.
-    pub(crate) reader: Arc<Notify>,
-}
-
-/// What the Manager is told.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// All resources as they are now.
-    Resources(Resources),
-    /// The settings file and the token files as they are now.
-    Settings(Arc<Settings>, TokenFiles),
-    /// All managed services as they are now.
-    Placements(HashMap<ResourceKey, Placement>),
-    /// A service has another token, or may have one now: ask it at once.
-    Wake(ResourceKey),
-    /// The Secret that this remote connector refers to; `None` when it refers to none any more.
-    Secret(ResourceKey, Option<SecretSeen>),
-    /// A remote connector has got an access token, or none any more.
-    Credential(ResourceKey),
-    /// A poll said something new.
-    Polled(poll::Polled),
-    /// A server has registered itself.
-    Register(Box<ConnectorConfig>),
-    /// It has left.
-    Unregister(ResourceKey),
-    /// Somebody wants to hear when the Snapshot shows all that was told before.
-    Settled(oneshot::Sender<()>),
-}
+pub(crate) use event::{Event, Events, Placement, SecretSeen};
 
 /// How much an event changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,9 +39,6 @@ enum Dirty {
     Snapshot,
     Catalog,
 }
-
-/// The way to tell it.
-pub(crate) type Events = mpsc::Sender<Event>;
 
 /// Owns all that changes.
 pub(crate) struct Manager {
@@ -124,33 +63,6 @@ pub(crate) struct Manager {
     changed: watch::Sender<()>,
     /// Who hears of the next Snapshot.
     waiting: Vec<oneshot::Sender<()>>,
-}
-
-/// One connector that is served.
-struct Slot {
-    epoch: u64,
-    config: ConnectorConfig,
-    source: LinkSource,
-    upstream: Arc<Upstream>,
-    credential: Credential,
-    people: Option<Arc<People>>,
-    listing: Arc<Listing>,
-    offers: Arc<Offers>,
-    health: Health,
-    meter: Meter,
-    wake: Arc<Notify>,
-    pulse: Arc<Pulse>,
-    /// None for an HTTP connector: there is nothing to list, and what it answers is not ours to judge.
-    _poller: Option<AbortOnDropHandle<()>>,
-    _listener: Option<AbortOnDropHandle<()>>,
-}
-
-/// All that a link is made from: when it differs, the upstream is another one.
-#[derive(Debug, Clone, PartialEq)]
-enum LinkSource {
-    Service(Option<Placement>, (usize, usize)),
-    Url(http::Uri, Option<Auth>, u64, (usize, usize)),
-    Registered(http::Uri, u64, (usize, usize)),
 }
 
 impl Manager {
@@ -292,141 +204,6 @@ impl Manager {
         }
     }
 
-    fn source(&self, config: &ConnectorConfig) -> LinkSource {
-        let limits = (self.settings.limits.max_response_bytes, self.settings.limits.max_tools);
-        match &config.place {
-            Place::Service { .. } => LinkSource::Service(self.placements.get(&config.key).cloned(), limits),
-            Place::Url(uri) => LinkSource::Url(uri.clone(), config.auth.clone(), self.external_generation, limits),
-            Place::Registered(uri) => LinkSource::Registered(uri.clone(), self.external_generation, limits),
-        }
-    }
-
-    /// The same upstream under a changed configuration: its tools may be hidden or named differently now.
-    fn keep(&self, mut slot: Slot, config: &ConnectorConfig) -> Slot {
-        if slot.config != *config {
-            slot.config = config.clone();
-            slot.offers = Arc::new(Offers::build(config, &slot.listing));
-            slot.meter = self.state.metrics.meter(config.id.as_str());
-        }
-        slot
-    }
-
-    fn start(&mut self, config: &ConnectorConfig, source: LinkSource) -> Slot {
-        self.epoch += 1;
-        let credential = self.credential(config, &source);
-        let (link, (max_answer, max_tools)) = match &source {
-            LinkSource::Service(Some(placement), limits) => {
-                let (client, endpoint) = (self.cluster.clone(), placement.endpoint.clone());
-                (Link::Service { client, endpoint, credential: credential.clone() }, *limits)
-            }
-            LinkSource::Service(None, limits) => (Link::Absent("its Service is not there yet".to_owned()), *limits),
-            LinkSource::Url(uri, .., limits) => {
-                let (client, uri) = (self.external.clone(), uri.clone());
-                (Link::Url { client, uri, credential: credential.clone() }, *limits)
-            }
-            LinkSource::Registered(uri, _, limits) => {
-                let (client, uri) = (self.registrants.clone(), uri.clone());
-                (Link::Url { client, uri, credential: credential.clone() }, *limits)
-            }
-        };
-        let limits = Limits { max_answer, max_tools };
-        let upstream = Upstream::new(link, limits);
-        let (wake, pulse) = (Arc::new(Notify::new()), Pulse::new());
-        let (people, asked) = match self.people(config, &source, limits, &wake) {
-            Some((people, asked)) => (Some(people), asked),
-            None => (None, Arc::clone(&upstream)),
-        };
-        // The lists of such a connector are asked for when somebody consents, and again after a while.
-        let period = if people.is_some() { config.period.max(CATALOGUE_LIFE) } else { config.period };
-        let poller = || {
-            let poller = poll::Poller {
-                key: config.key.clone(),
-                epoch: self.epoch,
-                upstream: Arc::clone(&asked),
-                period,
-                timeout: config.poll_timeout,
-                wake: Arc::clone(&wake),
-                pulse: Arc::clone(&pulse),
-                events: self.events.clone(),
-            };
-            AbortOnDropHandle::new(tokio::spawn(poller.run()))
-        };
-        let listener = || {
-            let listener = Listener::new(Arc::clone(&upstream), Arc::clone(&wake));
-            AbortOnDropHandle::new(tokio::spawn(listener.run()))
-        };
-        let (health, poller, listener) = match config.protocol {
-            // What one user's session is told of is not for the others.
-            Protocol::Mcp if people.is_some() => (Health::Pending, Some(poller()), None),
-            Protocol::Mcp => (Health::Pending, Some(poller()), Some(listener())),
-            Protocol::Http => (Health::Registered, None, None),
-        };
-        Slot {
-            epoch: self.epoch,
-            config: config.clone(),
-            source,
-            upstream,
-            credential,
-            people,
-            listing: Arc::default(),
-            offers: Arc::default(),
-            health,
-            meter: self.state.metrics.meter(config.id.as_str()),
-            wake,
-            pulse,
-            _poller: poller,
-            _listener: listener,
-        }
-    }
-
-    fn credential(&self, config: &ConnectorConfig, source: &LinkSource) -> Credential {
-        match (source, &config.auth) {
-            (LinkSource::Service(Some(placement), _), _) => Credential::Service(Arc::clone(&placement.token)),
-            (LinkSource::Url(..), Some(auth)) if auth.per_user().is_some() => Credential::Nobody,
-            (LinkSource::Url(..), Some(auth)) => {
-                let (key, events) = (config.key.clone(), self.events.clone());
-                let changed = move || {
-                    let (key, events) = (key.clone(), events.clone());
-                    tokio::spawn(async move { events.send(Event::Credential(key)).await });
-                };
-                let remote = Remote::new(auth.clone(), self.external.clone(), Arc::new(changed));
-                if let Some(seen) = self.secrets.get(&config.key).filter(|seen| seen.secret == auth.secret) {
-                    remote.replace(&seen.found, &seen.reader);
-                }
-                tracing::info!(connector = config.id.as_str(), kind = auth.type_name(), "connector has a credential");
-                Credential::Remote(remote)
-            }
-            _ => Credential::Nothing,
-        }
-    }
-
-    /// The users of a connector that each of them authorises, and the upstream that is asked for its lists.
-    fn people(
-        &self,
-        config: &ConnectorConfig,
-        source: &LinkSource,
-        limits: Limits,
-        wake: &Arc<Notify>,
-    ) -> Option<(Arc<People>, Arc<Upstream>)> {
-        let LinkSource::Url(uri, Some(auth), ..) = source else { return None };
-        let policy = EgressPolicy::new(self.settings.egress.clone());
-        let policy = policy.map_err(|_| EgressError::Url("egress settings cannot be used"));
-        let store = self.state.database.as_ref().map(|database| database.store().clone());
-        let desk = consent::open(config.id.as_str(), uri, auth.per_user()?, &auth.secret, store, policy);
-        if let Some(seen) = self.secrets.get(&config.key).filter(|seen| seen.secret == auth.secret) {
-            desk.replace(&seen.secret, &seen.found);
-        }
-        let (client, uri) = (self.external.clone(), uri.clone());
-        let make =
-            move |credential| Upstream::new(Link::Url { client: client.clone(), uri: uri.clone(), credential }, limits);
-        let latest = Arc::new(Latest::default());
-        let asked = make(Credential::Latest(Arc::clone(&latest)));
-        let wake = Arc::clone(wake);
-        let people = People::new(desk, latest, Box::new(make), Box::new(move || wake.notify_one()));
-        tokio::spawn(People::look_for_somebody(Arc::downgrade(&people)));
-        Some((people, asked))
-    }
-
     /// A Secret is another one, or may be used now: the next request carries what it says.
     fn secret(&mut self, key: ResourceKey, seen: Option<SecretSeen>) -> Dirty {
         let Some(seen) = seen else {
@@ -503,27 +280,4 @@ impl Manager {
         }
         self.changed.send_replace(());
     }
-}
-
-fn same_poll(a: &ConnectorConfig, b: &ConnectorConfig) -> bool {
-    (a.protocol, a.period, a.poll_timeout, &a.uid) == (b.protocol, b.period, b.poll_timeout, &b.uid)
-}
-
-/// The way to an admin's own URLs.
-fn external(settings: &Settings) -> Result<ExternalClient, EgressError> {
-    client(settings.egress.clone(), Reach::Admin)
-}
-
-/// The way to servers that registered themselves: nobody's word counts but that of `registration.allowHosts`.
-fn registrants(settings: &Settings) -> Result<ExternalClient, EgressError> {
-    let allow_hosts = settings.registration.allow_hosts.clone();
-    client(EgressRules { allow_hosts, ..settings.egress.clone() }, Reach::Untrusted)
-}
-
-fn client(rules: EgressRules, reach: Reach) -> Result<ExternalClient, EgressError> {
-    let policy = EgressPolicy::new(rules).map_err(|error| {
-        tracing::error!(%error, "egress settings cannot be used: remote connectors are closed");
-        EgressError::Url("egress settings cannot be used")
-    })?;
-    ExternalClient::new(policy, reach)
 }
