@@ -63,6 +63,8 @@ struct Resting {
 pub(super) struct DrivenBody {
     incoming: Incoming,
     connection: Option<Box<Driven>>,
+    /// How it broke off, until that is told.
+    broken: Option<hyper::Error>,
     authority: Authority,
     shelf: Arc<Shelf>,
 }
@@ -109,7 +111,7 @@ impl<C: Connector> Driver<C> {
         })?;
         let (head, incoming) = response.into_parts();
         let shelf = Arc::clone(&self.shelf);
-        let mut body = DrivenBody { incoming, connection: Some(connection), authority, shelf };
+        let mut body = DrivenBody { incoming, connection: Some(connection), broken: None, authority, shelf };
         if body.is_end_stream() {
             poll_fn(|cx| Poll::Ready(body.rest(cx))).await;
         }
@@ -219,6 +221,9 @@ impl hyper::body::Body for DrivenBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
+        if let Some(error) = this.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let mut polled = Pin::new(&mut this.incoming).poll_frame(cx);
         if polled.is_pending()
             && let Some(connection) = &mut this.connection
@@ -226,10 +231,21 @@ impl hyper::body::Body for DrivenBody {
             connection.drive(cx);
             polled = Pin::new(&mut this.incoming).poll_frame(cx);
         }
-        if matches!(polled, Poll::Ready(None)) || this.incoming.is_end_stream() {
-            this.rest(cx);
+        match polled {
+            // Bytes and their end may come at once: a server that is told of the end in the same breath drops what it
+            // has not yet written to its client.
+            Poll::Ready(Some(Err(error))) => {
+                (this.connection, this.broken) = (None, Some(error));
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            polled => {
+                if matches!(polled, Poll::Ready(None)) || this.incoming.is_end_stream() {
+                    this.rest(cx);
+                }
+                polled
+            }
         }
-        polled
     }
 
     fn is_end_stream(&self) -> bool {
