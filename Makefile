@@ -80,9 +80,9 @@ test-cluster: build prepare images ## a real single-node Kubernetes: install, ca
 images: build ## OCI archives of our images, without a container registry
 	$(stage) images deploy/images/build.sh
 
-soak: ## heavy tests at their full figures: a million cases, 1000 calls; an hour and a half; writes tests/soak/results/<date>.md
+soak: ## heavy tests at their full figures: a million cases, 1000 calls; an hour and a half; writes tests/soak/results/<date>.md (rows="ring token": only these)
 	cargo build --locked --workspace --all-targets
-	tests/soak/run.sh
+	tests/soak/run.sh $(rows)
 
 # === speed ===
 
