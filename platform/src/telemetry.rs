@@ -14,8 +14,8 @@ pub enum TelemetryError {
 
 /// Sets up JSON logs on standard error, filtered by `RUST_LOG` (default `info`, and `warn` for rmcp).
 ///
-/// A filter that cannot be read counts as the default and is reported. Whatever it says, what rmcp tells below `info` is
-/// left out: that is whole requests with their arguments. Call it once, first thing in `main`.
+/// A filter that cannot be read counts as the default and is reported. Whatever it says, what libraries tell of arguments
+/// and rows is left out. Call it once, first thing in `main`.
 ///
 /// # Errors
 /// [`TelemetryError::AlreadySet`] on the second call.
@@ -45,9 +45,25 @@ fn init_at(level: &str) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// rmcp's debug and trace lines hold the arguments and results of tool calls.
+/// Libraries that may tell all they have to tell: connections, TLS, and statements without their values.
+const OPEN: [&str; 7] = ["aperium", "hyper", "mio", "rustls", "sqlx", "tokio_util", "tower"];
+/// Libraries that must have a warning to tell: at `info` they repeat notifications of clients, and messages that a database
+/// sends beside its rows.
+const RESERVED: [&str; 2] = ["rmcp", "tokio_postgres"];
+/// Its warnings hold whole answers of the API server that it could not read. Whoever asked is told the error.
+const API_CLIENT: &str = "kube_client::client";
+
+/// Below `info` many a library tells the arguments and results of tool calls: rmcp whole messages, a database client and
+/// a parser whole statements.
 fn harmless(metadata: &tracing::Metadata<'_>) -> bool {
-    !metadata.target().starts_with("rmcp") || *metadata.level() <= tracing::Level::INFO
+    let (target, level) = (metadata.target(), *metadata.level());
+    let of = |names: &[&str]| names.iter().any(|name| target.starts_with(name));
+    match level {
+        tracing::Level::WARN => target != API_CLIENT,
+        tracing::Level::ERROR => true,
+        tracing::Level::INFO => !of(&RESERVED),
+        _ => of(&OPEN),
+    }
 }
 
 /// Time, level, target, the event's fields at the top level, and the fields of the current span (`request_id`).
@@ -86,18 +102,28 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_rmcp_would_tell_are_never_logged() {
+    fn arguments_that_libraries_would_tell_are_never_logged() {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::registry().with(filter_fn(harmless)).with(json(move || writer.clone()));
         tracing::subscriber::with_default(subscriber, || {
             tracing::debug!(target: "rmcp::service", request = "secret-1", "received");
             tracing::trace!(target: "rmcp", message = "secret-2");
+            tracing::debug!(target: "tokio_postgres::simple_query", "executing: select 'secret-3'");
+            tracing::info!(target: "tokio_postgres::connection", "NOTICE: secret-4");
+            tracing::debug!(target: "sqlparser::parser", "parsing 'secret-5'");
+            tracing::trace!(target: "of_tomorrow", "secret-6");
+            tracing::info!(target: "rmcp::service", "secret-7");
+            tracing::warn!(target: "kube_client::client", "{{\"kind\":\"Secret\",\"data\":\"secret-8\"}}");
+            tracing::debug!(target: "kube_client::client", "secret-9");
             tracing::warn!(target: "rmcp::transport", "told");
+            tracing::warn!(target: "tokio_postgres::connection", "told");
+            tracing::info!(target: "of_tomorrow", "told");
             tracing::debug!(target: "aperium_gateway", "told too");
+            tracing::trace!(target: "hyper_util::client", "told too");
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        assert_eq!((text.matches("told").count(), text.matches("secret").count()), (2, 0), "{text}");
+        assert_eq!((text.matches("told").count(), text.matches("secret").count()), (5, 0), "{text}");
     }
 
     #[test]
