@@ -53,8 +53,8 @@ test-api: build prepare ## the operator against a real API server
 test-charts: build prepare ## charts, install.yaml, examples, and what the NetworkPolicies mean
 	$(stage) test-charts cargo test --locked --workspace --test charts
 
-test-system: build prepare ## `aperium up` as a person uses it
-	$(stage) test-system cargo test --locked --workspace --test up
+test-system: build prepare ## `aperium up` as a person uses it; secrets that come out nowhere
+	$(stage) test-system cargo test --locked --workspace --test up --test canary
 
 test-seeds: build ## every curl line and JSON example of the documents about connectors, as written
 	$(stage) test-seeds cargo test --locked --workspace --test seeds

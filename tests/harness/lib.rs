@@ -1,4 +1,4 @@
-//! What the whole-system tests stand on: processes, a real PostgreSQL, a real Kubernetes, its audit log, a raw HTTP client.
+//! What the whole-system tests stand on: processes, a real PostgreSQL, a real Kubernetes, its audit log, a raw HTTP client, a scan for secrets.
 //!
 //! Everything here fails by panicking with the reason, as a test does: a harness that returns errors would only move the
 //! `expect` into every test. Whatever is started ends with its value, and also when the test process is killed.
@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod binaries;
+pub mod canary;
 pub mod cluster;
 mod environment;
 pub mod foreign;
