@@ -113,7 +113,11 @@ impl<C: Connector> Driver<C> {
         let shelf = Arc::clone(&self.shelf);
         let mut body = DrivenBody { incoming, connection: Some(connection), broken: None, authority, shelf };
         if body.is_end_stream() {
-            poll_fn(|cx| Poll::Ready(body.rest(cx))).await;
+            poll_fn(|cx| {
+                body.rest(cx);
+                Poll::Ready(())
+            })
+            .await;
         }
         Ok(Response::from_parts(head, body))
     }
