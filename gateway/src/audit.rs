@@ -15,9 +15,9 @@ use aperium_core::id::TenantId;
 use aperium_store::Store;
 use aperium_store::audit::{Access, Decision, Phase, Record, bounded};
 use aperium_store::now_ms;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
@@ -36,6 +36,9 @@ use meter::Meter;
 const QUEUE: usize = 8192;
 /// How long a write waits for its record.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Failed sign-ins that are put on record within a minute, on one replica.
+const STRANGERS: u32 = 60;
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Why a write is refused: it could not be put on record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -95,6 +98,8 @@ struct Inner {
     down: AtomicBool,
     /// Records that found no room since the log last said so.
     lost: AtomicU64,
+    /// Failed sign-ins of this minute, which began then.
+    strangers: Mutex<(Instant, u32)>,
     meter: Meter,
 }
 
@@ -107,7 +112,8 @@ impl Audit {
     fn with_room(store: Store, replica: &str, meter: Meter, room: usize) -> (Self, Scribe) {
         let (queue, receiver) = mpsc::channel(room);
         let (down, lost) = (AtomicBool::new(false), AtomicU64::new(0));
-        let inner = Arc::new(Inner { queue, hurry: Notify::new(), down, lost, meter });
+        let strangers = Mutex::new((Instant::now(), 0));
+        let inner = Arc::new(Inner { queue, hurry: Notify::new(), down, lost, strangers, meter });
         let scribe = Scribe::new(Arc::clone(&inner), receiver, store, replica);
         (Self(Some(inner)), scribe)
     }
@@ -121,6 +127,25 @@ impl Audit {
     pub(crate) fn ended(&self, trail: &Arc<Trail>) {
         if let Some(inner) = &self.0 {
             inner.put(Item::Ended(Arc::clone(trail)));
+        }
+    }
+
+    /// A sign-in has failed. Anyone can make that happen: only so many a minute are put on record, and further ones are
+    /// counted like records that find no room.
+    pub(crate) fn not_signed_in(&self, trail: &Arc<Trail>) {
+        let Some(inner) = &self.0 else { return };
+        let within = {
+            let mut strangers = inner.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+            if strangers.0.elapsed() >= MINUTE {
+                *strangers = (Instant::now(), 0);
+            }
+            strangers.1 = strangers.1.saturating_add(1);
+            strangers.1 <= STRANGERS
+        };
+        if within {
+            inner.put(Item::Ended(Arc::clone(trail)));
+        } else {
+            inner.lose();
         }
     }
 
@@ -152,9 +177,13 @@ impl Audit {
 impl Inner {
     fn put(&self, item: Item) {
         if let Err(TrySendError::Full(_) | TrySendError::Closed(_)) = self.queue.try_send(item) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-            self.meter.dropped();
+            self.lose();
         }
+    }
+
+    fn lose(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+        self.meter.dropped();
     }
 
     async fn write(&self, draft: Draft) -> Result<(), Unrecorded> {

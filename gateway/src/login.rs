@@ -102,6 +102,19 @@ impl SignInError {
         }
     }
 
+    /// For the audit log.
+    pub(crate) const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown_login",
+            Self::NoStore | Self::Store(_) | Self::Sealed => "no_sessions",
+            Self::Wrong => "wrong_password",
+            Self::TooMany => "too_many_attempts",
+            Self::Form => "foreign_form",
+            Self::Issuer(_) => "issuer_failed",
+            Self::Denied(_) => "denied",
+        }
+    }
+
     /// What the page says.
     pub(crate) fn outside(&self) -> String {
         match self {

@@ -8,6 +8,7 @@ mod bad_input;
 mod broker;
 mod calls;
 mod changes;
+mod compared;
 mod config;
 mod consent;
 mod conversation;

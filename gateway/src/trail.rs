@@ -20,7 +20,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 mod recorded;
+mod signs;
 mod traced;
+use signs::Sign;
+pub(crate) use signs::{not_signed, signs_in, signs_out};
 use traced::Traced;
 
 tokio::task_local! {
@@ -67,6 +70,7 @@ struct Facts {
     /// Whether the context is that of a caller, or made here.
     continued: bool,
     upstream: Option<(SystemTime, Option<SystemTime>)>,
+    sign: Option<Sign>,
 }
 
 /// Begins to follow a request, where the settings want an access log and anyone reads it, or spans, or there is an audit
@@ -133,11 +137,13 @@ fn endpoint(path: &str) -> &'static str {
     match path {
         "/v1/mcp/register" => "register",
         "/metrics" => "metrics",
+        "/logout" => "login",
         _ if is("/v1/mcp") => "mcp",
         _ if is("/v1/connectors") => "proxy",
         _ if is("/api") => "api",
         _ if is("/aperture/auth") => "oauth",
         _ if is("/broker") => "broker",
+        _ if is("/login") => "login",
         _ => "other",
     }
 }
@@ -275,7 +281,10 @@ impl Trail {
             self.read(|facts| traced.tell(self, facts));
         }
         if self.audit.is_on() && self.read(|facts| self.is_recorded(facts)) {
-            self.audit.ended(self);
+            match self.read(|facts| facts.sign.as_ref().is_some_and(|sign| sign.failed)) {
+                true => self.audit.not_signed_in(self),
+                false => self.audit.ended(self),
+            }
         }
     }
 
@@ -357,6 +366,9 @@ mod tests {
             ("/api/config", "api"),
             ("/metrics", "metrics"),
             ("/aperture/auth/mail/callback", "oauth"),
+            ("/login", "login"),
+            ("/login/corp/callback", "login"),
+            ("/logout", "login"),
             ("/anything", "other"),
         ] {
             assert_eq!(endpoint(path), class, "{path}");

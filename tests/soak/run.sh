@@ -2,7 +2,7 @@
 # Runs the heavy tests at their full figures and writes a report, tests/soak/results/<date>.md. Ends with 1 when one fails.
 #
 #   run.sh [ROW]...   only these rows of the report; the others stay as they were measured on the same day
-#                     (rounds, properties, killed, stopped, ring, tenants, token, memory; default: all)
+#                     (rounds, properties, killed, stopped, ring, tenants, token, people, memory; default: all)
 #
 #   PROPTEST_CASES   cases of each property (default: a million)
 #   APERIUM_SEED     seed of the random moments of a test (default: a new one, printed)
@@ -12,7 +12,7 @@ export APERIUM_SOAK=1
 cases=${PROPTEST_CASES:-1000000}
 commit=$(git rev-parse --short HEAD)
 report=tests/soak/results/$(date -u +%F).md
-order=(properties killed stopped ring rounds tenants token memory)
+order=(properties killed stopped ring rounds tenants token people memory)
 wanted=" ${*:-${order[*]}} "
 lines=${CARGO_TARGET_DIR:-target}/soak/$(date -u +%F)
 mkdir -p "$lines" "$(dirname "$report")"
@@ -59,6 +59,8 @@ measure tenants "a million calls of 8 tenants and 16 connectors by 64 clients, s
   cargo test --locked --workspace --bins -- t2_no_call_ever_sees --nocapture
 measure token "a replica killed between a token response and its database, 300 times: at most one consent anew each" 1 \
   cargo test --locked --workspace --lib -- killing_a_replica_over_a_token --nocapture
+measure people "200 people of 8 tenants connect and call at once over two replicas, tokens renewed meanwhile: nobody with another's" 1 \
+  cargo test --locked --workspace --lib -- t12_of_two_hundred --nocapture
 wait "$rounds"
 
 # Alone, and the release build, as what is resident is to be that of a real gateway.

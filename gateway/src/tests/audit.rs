@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tempfile::TempDir;
 
+mod rounds;
+
 fn store(folder: &TempDir) -> Store {
     Store::open(&Target::Sqlite(folder.path().join("aperium.db")), Sealer::ephemeral().unwrap()).unwrap()
 }
@@ -35,7 +37,7 @@ async fn gateway(fake: &Fake, setup: Setup) -> Gateway {
 }
 
 /// All records, oldest first, once there are so many.
-async fn records(store: &Store, count: usize) -> Vec<Line> {
+pub(super) async fn records(store: &Store, count: usize) -> Vec<Line> {
     for _ in 0..200 {
         let page = store.every_tenant().audit_records(&Filter::default(), None, 1000).await.unwrap();
         if page.lines.len() >= count {

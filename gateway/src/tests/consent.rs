@@ -5,6 +5,8 @@ use serde_json::json;
 use std::time::Duration;
 
 mod authorize;
+mod crossings;
+mod deputy;
 mod document;
 mod forgotten;
 mod killed;

@@ -394,7 +394,7 @@ async fn what_a_client_cannot_be_asked_ends_the_call_with_an_explanation() {
     assert_eq!(fake.count("tools/call"), 2, "and nothing is sent again");
 }
 
-fn modern(capabilities: &Value, extra: &Value) -> axum::extract::Request {
+pub(super) fn modern(capabilities: &Value, extra: &Value) -> axum::extract::Request {
     let mut params = json!({ "name": "odoo_ask", "arguments": { "x": 1 }, "_meta": {} });
     for (name, value) in extra.as_object().unwrap() {
         params[name] = value.clone();

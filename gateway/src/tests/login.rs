@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use url::form_urlencoded;
 
+mod recorded;
+
 async fn gateway(issuer: &Issuer) -> (tempfile::TempDir, Gateway) {
     let (folder, store, ring) = database().await;
     std::fs::write(folder.path().join("oidc.corp"), "client-secret-canary\n").unwrap();

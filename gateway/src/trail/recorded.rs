@@ -9,9 +9,12 @@ use aperium_store::audit::{Access, Decision, Phase, Record, bounded};
 use aperium_store::now_ms;
 
 impl Trail {
-    /// Whether it is put on record: calls, changes, and what was denied to somebody who is known. Lists and what nobody
-    /// is known to have sent are not: anyone could fill the log with them.
+    /// Whether it is put on record: calls, changes, what was denied to somebody who is known, and who signs in or out or
+    /// fails to. Lists and what nobody is known to have sent are not: anyone could fill the log with them.
     pub(super) fn is_recorded(&self, facts: &Facts) -> bool {
+        if facts.sign.is_some() {
+            return true;
+        }
         if facts.caller.is_none() {
             return false;
         }
@@ -33,14 +36,16 @@ impl Trail {
     }
 
     fn drafted(&self, phase: Phase, facts: &mut Facts) -> Draft {
-        let caller = facts.caller.as_ref().map(|identity| &identity.caller);
+        let sign = facts.sign.as_ref();
+        let named = sign.and_then(|sign| sign.who.as_ref());
+        let caller = facts.caller.as_ref().map(|identity| &identity.caller).or(named);
         let denied = facts.decision == Some("denied");
         let path = self.path.as_deref();
         let text = |text: &Option<Box<str>>| text.as_deref().map(bounded);
         // What is denied says in its own name which connector it would have been.
         let asked = || facts.asked.as_deref().filter(|_| self.endpoint == "mcp").and_then(id_of_exposed);
-        let named = || path.and_then(|path| after(path, "connectors").or_else(|| after(path, "auth")));
-        let connector = text(&facts.connector).or_else(|| asked().or_else(named).map(bounded));
+        let placed = || path.and_then(|path| after(path, "connectors").or_else(|| after(path, "auth")));
+        let connector = text(&facts.connector).or_else(|| asked().or_else(placed).map(bounded));
         // An admin's change belongs to the tenant that it is about.
         let changed = path.filter(|_| !denied).and_then(|path| TenantId::parse(after(path, "tenants")?).ok());
         let tenant = changed.or_else(|| caller?.tenant.clone());
@@ -56,13 +61,18 @@ impl Trail {
             delegate: caller.and_then(|caller| caller.delegate.as_deref()).map(principal),
             agent: self.agent.as_ref().map(|agent| bounded(&String::from_utf8_lossy(agent.as_bytes()))),
             endpoint: self.endpoint.to_owned(),
-            method: facts.rpc_method.unwrap_or(self.http_method.as_str()).to_owned(),
+            method: sign.map_or(facts.rpc_method.unwrap_or(self.http_method.as_str()), |sign| sign.what).to_owned(),
             connector,
-            tool: text(&facts.name).or_else(|| text(&facts.asked)).or_else(|| path.map(bounded)),
+            tool: sign
+                .map(|sign| bounded(&sign.way))
+                .or_else(|| text(&facts.name))
+                .or_else(|| text(&facts.asked))
+                .or_else(|| path.map(bounded)),
             access: if writes { Access::Write } else { Access::Read },
             decision: match facts.outcome {
                 _ if denied => Decision::Denied,
                 Some("unauthenticated") => Decision::Unauthenticated,
+                _ if sign.is_some_and(|sign| sign.failed) => Decision::Unauthenticated,
                 _ => Decision::Allowed,
             },
             grant: text(&facts.grant),

@@ -101,8 +101,9 @@ pub(super) async fn call(
         Carrier::new(gateway.sessions.sealer(), permit.identity(), connector, about, params.get("arguments"))
     });
     let brought = brought(carrier.as_ref(), params)?;
+    let policy = context.snapshot.catalog.settings.audit.arguments;
     if let Some(Carried::Parked(id)) = &brought {
-        return Ok(Box::pin(resume(gateway, &permit, id, params, message)).await);
+        return Ok(Box::pin(resume(gateway, &permit, id, params, message, policy)).await);
     }
     let prompt = Prompt::of(gateway, caller, permit.connector(), &message, params, (action, era));
     let back = prompt.as_ref().and_then(Prompt::back);
@@ -127,7 +128,6 @@ pub(super) async fn call(
     let stand_in = stand_in(gateway, context, &target, params, era);
     let mut record = Record::start(gateway, permit, request_id);
     record.prompt = prompt.map(Box::new);
-    let policy = context.snapshot.catalog.settings.audit.arguments;
     trail::carries(|| Arguments::of(policy, params.get("arguments")?.get()));
     if record.permit.writes()
         && let Err(refused) = gateway.audit.intent().await

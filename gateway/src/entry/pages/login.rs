@@ -6,7 +6,9 @@ use crate::login::cookie::Cookie;
 use crate::login::{ReturnTo, SignInError, Visit, csrf, flow, session};
 use crate::snapshot::Identity;
 use crate::state::State;
+use crate::trail;
 use aperium_core::caller::{Caller, Principal};
+use aperium_crds::settings::OidcLogin;
 use aperium_platform::oauth;
 use askama::Template;
 use axum::extract::{Path, RawQuery, State as Given};
@@ -74,7 +76,7 @@ fn form(access: &Access, status: StatusCode, return_to: &ReturnTo, problem: &str
     };
     let (token, return_to) = (csrf::token(&secret), return_to.path());
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("return_to", &return_to).finish();
-    let issuer = |one: &'_ aperium_crds::settings::OidcLogin| format!("/login/{}?{query}", one.name);
+    let issuer = |one: &'_ OidcLogin| format!("/login/{}?{query}", one.name);
     let issuers =
         login.oidc.iter().map(|one| (if one.label.is_empty() { &*one.name } else { &*one.label }, issuer(one)));
     let content = LoginPage {
@@ -91,11 +93,13 @@ fn form(access: &Access, status: StatusCode, return_to: &ReturnTo, problem: &str
 
 async fn with_password(Given(gateway): Given<Arc<State>>, headers: HeaderMap, sent: Form) -> Response {
     let access = gateway.access.load_full();
+    trail::signs_in(LOCAL, None);
     let token = Cookie::Form.read(&headers, access.secure()).map(csrf::token);
     let ours = csrf::from_here(&Method::POST, &headers, access.secure(), true).is_ok();
     let fields = token.filter(|_| ours).and_then(|token| sent.confirmed(&token));
     let Some(fields) = fields else { return refused(&access, &SignInError::Form, &ReturnTo::START, &headers) };
     let return_to = ReturnTo::of(&fields.return_to);
+    trail::signs_in(LOCAL, session::local(&access, &fields.name));
     let signed_in = async {
         let mark = gateway.login.check_password(&access.login, &fields.name, fields.password).await?;
         let caller = session::local(&access, &fields.name).ok_or(SignInError::Wrong)?;
@@ -128,8 +132,14 @@ async fn callback(
 ) -> Response {
     let access = gateway.access.load_full();
     let gone = Cookie::Flow.gone(access.secure());
+    // Names that the settings do not know are anybody's text.
+    let way = access.login.oidc.iter().find(|login| login.name == name).map(through);
+    if let Some(way) = &way {
+        trail::signs_in(way, None);
+    }
     let signed_in = async {
         let ended = flow::end(&gateway, &access, &name, query.as_deref().unwrap_or_default(), &headers).await?;
+        trail::signs_in(way.as_deref().unwrap_or_default(), Some(ended.caller.clone()));
         let cookie = session::begin(&gateway, &access, &ended.caller, None, &headers).await?;
         Ok::<_, SignInError>((ended, cookie))
     };
@@ -143,6 +153,23 @@ async fn callback(
     }
 }
 
+/// How somebody signs in who has a password here.
+const LOCAL: &str = "local";
+
+/// How somebody signs in at an issuer.
+fn through(login: &OidcLogin) -> String {
+    format!("oidc:{}", login.name)
+}
+
+/// How somebody has come in who leaves.
+fn way_of(access: &Access, caller: &Caller) -> String {
+    let issuer = match &caller.principal {
+        Principal::User { issuer, .. } => access.login.oidc.iter().find(|login| login.issuer == *issuer),
+        _ => None,
+    };
+    issuer.map_or_else(|| LOCAL.to_owned(), through)
+}
+
 /// On with the new session. What the person's connectors offer is asked for with their tokens, if nobody's are known.
 fn welcome(
     gateway: &Arc<State>,
@@ -153,6 +180,8 @@ fn welcome(
 ) -> Response {
     tracing::info!(caller = %caller.principal, "signed in");
     gateway.metrics.request("login", "ok");
+    let identity = Identity::new(caller);
+    trail::called_by(&identity);
     let mut response = see_other(&return_to.path());
     let form = Cookie::Form.gone(access.secure());
     for cookie in cookies.into_iter().chain([form]).flatten() {
@@ -160,7 +189,7 @@ fn welcome(
     }
     let snapshot = gateway.snapshot.load_full();
     tokio::spawn(async move {
-        let Ok(view) = snapshot.view(&Identity::new(caller)) else { return };
+        let Ok(view) = snapshot.view(&identity) else { return };
         for (position, entry) in snapshot.connectors().iter().enumerate() {
             if let Some(people) = entry.people.as_ref().filter(|_| view.concerns(position, entry)) {
                 // How it stands is shown where it is asked for.
@@ -179,6 +208,7 @@ pub(super) async fn sign_out(
 ) -> Response {
     let visit = visit.map(|Extension(visit)| visit);
     let at_machine = identity.caller.principal == Principal::Loopback;
+    trail::signs_out(&way_of(&gateway.access.load(), &identity.caller));
     let Some(visit) = visit.filter(|visit| sent.of(Some(visit), at_machine).is_some()) else {
         return failed(&SignInError::Form);
     };
@@ -214,6 +244,7 @@ fn status(error: &SignInError) -> StatusCode {
 /// The form once more, with what was wrong.
 fn refused(access: &Access, error: &SignInError, return_to: &ReturnTo, headers: &HeaderMap) -> Response {
     tracing::warn!(reason = error.reason(), "sign-in refused");
+    trail::not_signed(error.outcome());
     let mut response = form(access, status(error), return_to, &error.outside(), headers);
     if matches!(error, SignInError::TooMany) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
@@ -223,5 +254,6 @@ fn refused(access: &Access, error: &SignInError, return_to: &ReturnTo, headers: 
 
 fn failed(error: &SignInError) -> Response {
     tracing::warn!(reason = error.reason(), %error, "sign-in failed");
+    trail::not_signed(error.outcome());
     message(status(error), "Not signed in", &error.outside(), Some(("/login", "Sign in")))
 }

@@ -149,12 +149,14 @@ impl Drop for Replica {
     }
 }
 
-/// The authorization server.
+/// The authorization server. A code is whose it is.
 #[derive(Default)]
-struct Server {
-    issued: u64,
+pub(super) struct Server {
+    /// How long a token lives, in seconds.
+    pub(super) life: u64,
+    pub(super) issued: u64,
     /// Access token → whose.
-    access: HashMap<String, String>,
+    pub(super) access: HashMap<String, String>,
     /// Refresh token that is good → whose.
     refresh: HashMap<String, String>,
     /// Whom to kill after the next answer, and when.
@@ -162,6 +164,11 @@ struct Server {
 }
 
 impl Server {
+    /// One whose tokens live so many seconds.
+    pub(super) fn of_tokens_that_live(seconds: u64) -> Self {
+        Self { life: seconds, ..Self::default() }
+    }
+
     /// A token request.
     fn token(&mut self, form: &HashMap<String, String>) -> Response {
         let whose = match form["grant_type"].as_str() {
@@ -182,13 +189,12 @@ impl Server {
                 let _ = child.lock().unwrap().kill();
             });
         }
-        let body =
-            json!({ "access_token": access, "token_type": "Bearer", "expires_in": 3600, "refresh_token": refresh });
+        let body = json!({ "access_token": access, "token_type": "Bearer", "expires_in": self.life, "refresh_token": refresh });
         answer(200, &body)
     }
 }
 
-fn answers(seen: &Seen, server: &Mutex<Server>) -> Response {
+pub(super) fn answers(seen: &Seen, server: &Mutex<Server>) -> Response {
     let base = format!("http://{}", seen.headers["host"].to_str().unwrap());
     match seen.uri.path() {
         "/.well-known/oauth-protected-resource/mcp" => {
@@ -215,7 +221,7 @@ fn answers(seen: &Seen, server: &Mutex<Server>) -> Response {
 #[tokio::test(flavor = "multi_thread")]
 async fn killing_a_replica_over_a_token_costs_its_user_one_consent_and_nobody_else_anything() {
     let (mut state, kills) = (seed(), if soaking() { 300 } else { 20 });
-    let server = Arc::new(Mutex::new(Server::default()));
+    let server = Arc::new(Mutex::new(Server::of_tokens_that_live(3600)));
     let shared = Arc::clone(&server);
     let fake = Fake::start(move |seen| {
         let shared = Arc::clone(&shared);

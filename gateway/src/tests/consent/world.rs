@@ -23,6 +23,8 @@ pub(super) struct Mood {
     pub(super) token: Box<dyn Fn(usize) -> (u16, String) + Send>,
     /// The scopes that a call with this token lacks.
     pub(super) lacks: Lacks,
+    /// How long its token endpoint takes. A little work, so that many who ask at once really do.
+    pub(super) takes: Duration,
 }
 
 type Lacks = Box<dyn Fn(&str) -> Option<String> + Send>;
@@ -44,7 +46,7 @@ pub(super) fn token(number: usize, life: i64) -> (u16, String) {
 impl World {
     pub(super) async fn start() -> Self {
         let (token, lacks) = (Box::new(|number| token(number, 3600)), Box::new(|_: &str| None));
-        let mood = Mood { metadata: json!({}), token, lacks };
+        let mood = Mood { metadata: json!({}), token, lacks, takes: Duration::from_millis(30) };
         let mood = Arc::new(Mutex::new(mood));
         let shared = Arc::clone(&mood);
         let asked = Arc::new(Mutex::new(0));
@@ -52,8 +54,8 @@ impl World {
             let (mood, asked) = (Arc::clone(&shared), Arc::clone(&asked));
             async move {
                 if seen.uri.path() == "/token" {
-                    // A little work, so that many who ask at once really do.
-                    tokio::time::sleep(Duration::from_millis(30)).await;
+                    let takes = mood.lock().unwrap().takes;
+                    tokio::time::sleep(takes).await;
                 }
                 play(&seen, &mood.lock().unwrap(), &mut asked.lock().unwrap())
             }

@@ -42,6 +42,19 @@ impl Record {
         self.sent = Some(Instant::now());
     }
 
+    /// Another request of the client goes on with it: what becomes of it belongs to that one now.
+    pub(super) fn continued(&mut self, request_id: &str) {
+        self.request_id = request_id.into();
+        self.trail = trail::current();
+    }
+
+    /// It waits for the client's next request, which ends the one that there was.
+    pub(super) fn waits(&mut self, outcome: &'static str) {
+        if let Some(trail) = self.trail.take() {
+            trail.ended(outcome);
+        }
+    }
+
     /// Ends it with a failure, and says how the caller reads that.
     pub(super) fn failed(&mut self, error: &UpstreamError) -> Failed {
         let failed = match self.prompt.as_deref().zip(Why::of(error)) {
@@ -54,10 +67,9 @@ impl Record {
 
     /// Ends it before anything was sent: it could not be put on record.
     pub(super) fn unrecorded(&mut self, refused: Unrecorded) -> Failed {
-        let message = format!("the call was not made: {refused}: try again later, request id {}", self.request_id);
-        let outcome = "unrecorded";
-        self.end(outcome, None);
-        Failed::new("audit_unavailable", message, outcome)
+        let failed = unrecorded(refused, &self.request_id);
+        self.end(failed.outcome, None);
+        failed
     }
 
     pub(super) fn end(&mut self, outcome: &'static str, error: Option<&UpstreamError>) {
@@ -85,6 +97,12 @@ impl Record {
             tracing::debug!(request_id, connector, method, name, %caller, grant, outcome, took_ms, "call");
         }
     }
+}
+
+/// Nothing was sent: it could not be put on record.
+pub(super) fn unrecorded(refused: Unrecorded, request_id: &str) -> Failed {
+    let message = format!("the call was not made: {refused}: try again later, request id {request_id}");
+    Failed::new("audit_unavailable", message, "unrecorded")
 }
 
 impl Drop for Record {

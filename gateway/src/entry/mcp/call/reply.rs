@@ -2,7 +2,8 @@
 
 use super::along::request_id;
 use super::failed::{Failed, failed_answer, failed_message};
-use super::record::Record;
+use super::record::{Record, unrecorded};
+use crate::audit::Arguments;
 use crate::entry::mcp::session::{KEEP_ALIVE, KEEP_ALIVE_COMMENT, event_stream};
 use crate::entry::mcp::{Accepts, Incoming, accepts};
 use crate::error::json;
@@ -40,18 +41,30 @@ pub(super) async fn resume(
     id: &str,
     params: &RawObject<'_>,
     message: Incoming<'_>,
+    policy: aperium_crds::settings::Arguments,
 ) -> Response {
     let request_id = request_id(message.headers);
-    let Some(KeptCall { mut relay, record }) = gateway.parked.take(id) else {
-        let connector = &permit.connector().config.id;
+    let connector = permit.connector().config.id.as_str();
+    trail::permitted(connector, Some(permit.name()), Some(permit.grant()), permit.writes());
+    trail::carries(|| Arguments::of(policy, params.get("arguments")?.get()));
+    // Before the call is taken: while this round cannot be put on record, the call goes on waiting for it.
+    if permit.writes()
+        && let Err(refused) = gateway.audit.intent().await
+    {
+        let failed = unrecorded(refused, request_id);
+        trail::failed(failed.outcome, false, None);
+        return failed_answer(permit.action(), message.id, &failed, request_id);
+    }
+    let Some(KeptCall { mut relay, mut record }) = gateway.parked.take(id) else {
         let message_text = format!(
             "the call of connector {connector} that waited for this answer has ended, or is kept by another replica; its outcome is unknown, request id {request_id}"
         );
         gateway.metrics.request(permit.action().method(), "outcome_unknown");
         let failed = Failed::new("outcome_unknown", message_text, "outcome_unknown");
+        trail::failed(failed.outcome, false, None);
         return failed_answer(permit.action(), message.id, &failed, request_id);
     };
-    trail::permitted(record.connector(), Some(permit.name()), Some(permit.grant()), permit.writes());
+    record.continued(request_id);
     relay.resume(message.id, params);
     answer(&gateway.parked, relay, record, None, message, accepts(message.headers)).await
 }
@@ -124,6 +137,7 @@ fn end(
     match parks {
         None => record.end(outcome, None),
         Some(id) => {
+            record.waits(outcome);
             let patience = relay.patience();
             let identity = Arc::clone(record.permit.identity());
             parked.keep(id, identity.key(), KeptCall { relay, record }, patience);
