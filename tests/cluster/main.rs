@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod platform;
+mod readable;
 mod story;
 
 use aperium_tests::cluster::{Cluster, Options};

@@ -1,22 +1,25 @@
 //! Credentials of tenants on a real cluster: entered through the API, sealed in the platform's database, fetched by the
 //! pod through the broker, and by nobody else.
 
+use crate::readable;
 use crate::story::api::Admin;
 use crate::story::database::{Database, PASSWORD};
 use crate::story::gateway::{self, Gateway};
 use crate::story::readiness::{Checks, Pod};
 use crate::story::{self, SYSTEM, broker, connector, install};
+use aperium_tests::canary::Planted;
 use aperium_tests::cluster::{Cluster, Options};
-use serde_json::json;
-
-/// What the password is after it was rotated.
-const ROTATED: &str = "quite another horse";
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_entered_through_the_api_reach_the_pod_through_the_broker_and_a_rotated_one_without_a_restart() {
-    let cluster = Cluster::start(&Options::full().with_our_images());
-    let database = Database::start(&cluster);
-    installed(&cluster, &database);
+    let cluster = Cluster::start(&Options::full().with_audit().with_our_images());
+    let (database, planted) = (Database::start(&cluster), Planted::default());
+    planted.notice("password", PASSWORD);
+    let rotated = planted.plant("password after the rotation");
+    installed(&cluster, &database, &planted);
     for name in ["ledger", "other"] {
         connector::apply_for_tenants(&cluster, name);
     }
@@ -59,36 +62,66 @@ async fn credentials_entered_through_the_api_reach_the_pod_through_the_broker_an
     assert!(theirs.body.contains("isError\":true") && theirs.body.contains("auth_failed"), "{theirs:?}");
 
     // The password changes upstream: the pod says what fails, and takes the new one as soon as it is saved.
-    database.rotate(ROTATED);
+    database.rotate(&rotated);
     pod.reports(&Checks::failing("credentials", "AuthFailed")).await;
     connector::says(&cluster, "ledger", "CredentialsAvailable", "False", "AuthFailed");
-    let saved = admin.saves("acme", "ledger", &database.fields(ROTATED)).await;
+    let saved = admin.saves("acme", "ledger", &database.fields(&rotated)).await;
     assert_eq!(saved["credential"]["version"], 2);
     pod.reports(&Checks::ready()).await;
     let rows = client.eventually(&acme, "tools/call", &query, |answer| answer.body.contains("Grace"));
     assert!(rows.body.contains("Ada"), "{rows:?}");
     assert_eq!(pod.restarts(), 0, "everything was repaired without a restart");
 
-    only_the_pod_that_a_lease_is_for_gets_anything(&cluster);
+    only_the_pod_that_a_lease_is_for_gets_anything(&cluster, &planted, &rotated);
     let refused = admin.refused_by_the_broker("ledger").await;
     assert_eq!((&refused["tenant"], &refused["endpoint"]), (&json!("acme"), &json!("broker")), "{refused}");
     assert_eq!(refused["delegate"], format!("pod:{SYSTEM}/aperium-mcp-other"), "{refused}");
-    let stored = database.dump_of_the_platform();
-    assert!(stored.contains("acme") && !stored.contains(PASSWORD) && !stored.contains(ROTATED));
-    let known = cluster.kubectl(&["get", "configmaps,pods,events,connectors.aperium.dev", "-A", "-o", "json"]);
-    let logs = |label: &str| cluster.kubectl(&["-n", SYSTEM, "logs", "-l", label, "--tail=-1"]);
-    let gateway = logs("app.kubernetes.io/name=aperium-gateway");
+    let of_the_gateway = "app.kubernetes.io/name=aperium-gateway";
+    let gateway = cluster.kubectl(&["-n", SYSTEM, "logs", "-l", of_the_gateway, "--tail=-1"]);
     assert!(gateway.contains("LeaseForOtherService"), "{gateway}");
-    for text in [known, gateway, logs("aperium.dev/connector=ledger")] {
-        assert!(!text.contains(PASSWORD) && !text.contains(ROTATED), "a password is readable");
+    planted.notice_signed("token of an agent", &acme);
+    in_secrets(&cluster, &planted);
+    readable::holds_none_of(&cluster, &database, &planted, "ledger");
+}
+
+/// All that is in a Secret and says something.
+fn in_secrets(cluster: &Cluster, planted: &Planted) {
+    let template = "go-template={{range .items}}{{range $key, $value := .data}}{{$key}} {{$value}}\n{{end}}{{end}}";
+    let listed = cluster.kubectl(&["-n", SYSTEM, "get", "secrets", "-o", template]);
+    for (key, value) in listed.lines().filter_map(|line| line.split_once(' ')) {
+        let value = STANDARD.decode(value).expect("base64");
+        match serde_json::from_slice::<Value>(&value) {
+            // A ring: each of its keys.
+            Ok(ring) if ring["keys"].is_object() => {
+                for key in ring["keys"].as_object().into_iter().flatten().filter_map(|(_, key)| key.as_str()) {
+                    planted.notice("key of a ring", STANDARD.decode(key).expect("base64"));
+                }
+            }
+            _ if key == "tls.key" => planted.notice("key of the broker", private_half(&value)),
+            _ if key == "mcp_auth_token" => planted.notice("token of a service", value.trim_ascii()),
+            _ => {}
+        }
+    }
+    let names = planted.names();
+    for name in ["key of a ring", "key of the broker", "token of a service"] {
+        assert!(names.contains(name), "there is no {name}");
     }
 }
 
+/// Of a P-256 key as PKCS #8, the 32 bytes that nobody may know: an octet string. What stands around them is for everybody.
+fn private_half(pem: &[u8]) -> Vec<u8> {
+    let text = std::str::from_utf8(pem).expect("PEM");
+    let der: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = STANDARD.decode(der).expect("base64");
+    let at = der.windows(2).position(|bytes| bytes == [0x04, 0x20]).expect("a key") + 2;
+    der[at..at + 32].to_vec()
+}
+
 /// The charts, with a database, two agents and the tenants that they are of.
-fn installed(cluster: &Cluster, database: &Database) {
+fn installed(cluster: &Cluster, database: &Database, planted: &Planted) {
     cluster.kubectl(&["create", "namespace", SYSTEM]);
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "aperium-database"},
-        "stringData": {"DATABASE_URL": database.for_the_platform()}});
+        "stringData": {"DATABASE_URL": database.for_the_platform(planted)}});
     cluster.apply_in(SYSTEM, &secret.to_string());
     let agents = ["acme", "globex"].map(|tenant| (format!("{SYSTEM}:{tenant}-agent"), tenant));
     let tenants = serde_json::Map::from_iter(agents.map(|(agent, tenant)| (agent, json!(tenant))));
@@ -101,12 +134,16 @@ fn installed(cluster: &Cluster, database: &Database) {
 }
 
 /// A pod's own token and a lease of its own service are needed together, and the lease works once.
-fn only_the_pod_that_a_lease_is_for_gets_anything(cluster: &Cluster) {
+fn only_the_pod_that_a_lease_is_for_gets_anything(cluster: &Cluster, planted: &Planted, password: &str) {
     let lease = broker::lease(cluster, "ledger", "acme");
     let other = broker::token_of_the_pod(cluster, "other", "aperium-broker");
     let own = broker::token_of_the_pod(cluster, "ledger", "aperium-broker");
     let for_the_gateway = broker::token_of_the_pod(cluster, "ledger", "aperium");
     let of_the_service = connector::token(cluster, "ledger");
+    planted.notice_signed("lease", &lease);
+    for token in [&other, &own, &for_the_gateway] {
+        planted.notice_signed("token of a pod", token);
+    }
     for (token, lease, status, reason) in [
         (&other, Some(lease.as_str()), 403, "LeaseForOtherService"),
         (&own, None, 403, "LeaseMissing"),
@@ -117,7 +154,7 @@ fn only_the_pod_that_a_lease_is_for_gets_anything(cluster: &Cluster) {
         assert_eq!(answer, (status, json!({ "error": reason }).to_string()));
     }
     let (status, given) = broker::redeem(cluster, &own, Some(&lease));
-    assert!(status == 200 && given.contains(ROTATED), "the pod itself is given the fields: {status}");
+    assert!(status == 200 && given.contains(password), "the pod itself is given the fields: {status}");
     let again = broker::redeem(cluster, &own, Some(&lease));
     assert_eq!(again, (409, json!({ "error": "LeaseReplayed" }).to_string()));
 }

@@ -77,6 +77,15 @@ impl AuditLog {
         Self { path: path.to_owned() }
     }
 
+    /// All of it, as it is written.
+    ///
+    /// # Panics
+    /// When there is no log.
+    #[must_use]
+    pub fn text(&self) -> String {
+        fs::read_to_string(&self.path).expect("the API server writes an audit log")
+    }
+
     /// The end of the log now. A request that was answered before this call lies before it: the API server writes the line
     /// before it answers.
     ///

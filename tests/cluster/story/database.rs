@@ -2,8 +2,10 @@
 
 mod certificates;
 
+use aperium_tests::canary::Planted;
 use aperium_tests::cluster::Cluster;
 use aperium_tests::postgres::Postgres;
+use std::path::PathBuf;
 
 /// The password of the role that agents use.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -53,10 +55,17 @@ impl Database {
     }
 
     /// A database for the platform itself on the same server, of a role of its own: its `DATABASE_URL`.
-    pub(crate) fn for_the_platform(&self) -> String {
-        self.server.create_role("aperium", "of-the-platform");
+    pub(crate) fn for_the_platform(&self, planted: &Planted) -> String {
+        let password = planted.plant("password of the platform");
+        self.server.create_role("aperium", &password);
         self.server.sql("postgres", "create database aperium owner aperium");
-        format!("postgres://aperium:of-the-platform@{}/aperium?sslmode=require", self.server.address())
+        format!("postgres://aperium:{password}@{}/aperium?sslmode=require", self.server.address())
+    }
+
+    /// The server's files, with all that it has been told.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.server.sql("postgres", "checkpoint");
+        self.server.data_folder()
     }
 
     /// All that the platform has stored.
