@@ -89,8 +89,8 @@ soak: ## heavy tests at their full figures: a million cases, 1000 calls; an hour
 bench: ## the gateway beside a direct call, nginx, Envoy and mcp-proxy, in one run; writes bench/results/<date>.md
 	$(stage) bench-peers tests/bench/gateway/peers/install.sh
 	cargo build --locked --release --package aperium-gateway --package aperium-tests --bins
+	cargo test --locked --release --package aperium-gateway --lib --no-run
 	taskset -c 0 $(release)/bench-gateway
-	cargo test --locked --release --package aperium-gateway --lib -- measure_leased_calls --ignored --nocapture
 
 bench-operator: ## time to the last child for 1, 100 and 1000 Connectors, beside a bare client
 	cargo build --locked --release --package aperium-operator --package aperium-tests --bins
