@@ -244,6 +244,10 @@ fn record(pod: &Audience, claims: Option<&Claims>, refused: Option<&BrokerError>
     let request_id = claims.map(|claims| claims.request.as_str());
     match refused {
         None => tracing::debug!(request_id, %pod, connector, tenant, user, delegate, "lease redeemed"),
+        // Nothing is wrong with the lease: the tenant has entered nothing, or the service needs nothing.
+        Some(BrokerError::Missing) => {
+            tracing::debug!(request_id, %pod, connector, tenant, user, delegate, "lease redeemed: nothing is stored");
+        }
         Some(error) => {
             let audience = claims.map(|claims| claims.audience.as_str());
             let reason = error.reason();
