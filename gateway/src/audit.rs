@@ -67,11 +67,11 @@ impl Unrecorded {
 
 /// A record that is not yet in a chain.
 #[derive(Debug)]
-pub(crate) struct Draft {
+pub(crate) struct Draft<'d> {
     /// Whose chain it belongs to.
     pub(crate) tenant: Option<TenantId>,
     /// What is on record, the arguments aside.
-    pub(crate) record: Record,
+    pub(crate) record: Record<'d>,
     /// The arguments.
     pub(crate) arguments: Option<Arguments>,
 }
@@ -82,7 +82,7 @@ enum Item {
     /// A request that has ended: what is known of it is read when it is written.
     Ended(Arc<Trail>),
     /// Anything else, and who waits for it.
-    Made(Box<Draft>, Option<oneshot::Sender<()>>),
+    Made(Box<Draft<'static>>, Option<oneshot::Sender<()>>),
 }
 
 /// The way to the log. Cheap to clone.
@@ -150,7 +150,7 @@ impl Audit {
     }
 
     /// Something happened that is no request of the listeners.
-    pub(crate) fn note(&self, draft: impl FnOnce() -> Draft) {
+    pub(crate) fn note(&self, draft: impl FnOnce() -> Draft<'static>) {
         if let Some(inner) = &self.0 {
             inner.put(Item::Made(Box::new(draft()), None));
         }
@@ -186,7 +186,7 @@ impl Inner {
         self.meter.dropped();
     }
 
-    async fn write(&self, draft: Draft) -> Result<(), Unrecorded> {
+    async fn write(&self, draft: Draft<'static>) -> Result<(), Unrecorded> {
         if self.down.load(Ordering::Acquire) {
             return Err(Unrecorded::Down);
         }
@@ -206,7 +206,7 @@ impl Inner {
 }
 
 /// A record of something that is no request of the listeners: allowed, done, by nobody, to be completed.
-pub(crate) fn record(endpoint: &str, method: &str, request_id: &str) -> Record {
+pub(crate) fn record<'r>(endpoint: &'static str, method: &'static str, request_id: &'r str) -> Record<'r> {
     Record {
         time_ms: now_ms(),
         phase: Phase::Done,
@@ -214,14 +214,14 @@ pub(crate) fn record(endpoint: &str, method: &str, request_id: &str) -> Record {
         principal: None,
         delegate: None,
         agent: None,
-        endpoint: endpoint.to_owned(),
-        method: method.to_owned(),
+        endpoint: endpoint.into(),
+        method: method.into(),
         connector: None,
         tool: None,
         access: Access::Read,
         decision: Decision::Allowed,
         grant: None,
-        outcome: "ok".to_owned(),
+        outcome: "ok".into(),
         status: None,
         took_ms: None,
         arguments: None,

@@ -236,8 +236,8 @@ fn on_current<T>(what: impl FnOnce(&Arc<Trail>) -> T) -> Option<T> {
 }
 
 impl Trail {
-    fn with(&self, fact: impl FnOnce(&mut Facts)) {
-        fact(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
+    fn with<T>(&self, fact: impl FnOnce(&mut Facts) -> T) -> T {
+        fact(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn read<T>(&self, fact: impl FnOnce(&Facts) -> T) -> T {

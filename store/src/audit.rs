@@ -8,6 +8,7 @@
 //! The text is what is hashed, stored and exported, byte for byte; nothing is ever encoded again. Everything in here is
 //! pure: it reads neither clocks nor databases.
 
+mod batch;
 pub mod chain;
 pub mod checkpoint;
 mod read;

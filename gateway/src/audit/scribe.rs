@@ -4,7 +4,7 @@ use super::{Draft, Inner, Item, record};
 use aperium_store::audit::chain::Tip;
 use aperium_store::audit::{Chain, Entry, Phase, SigningKey};
 use aperium_store::{Store, StoreError};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -34,16 +34,24 @@ pub(crate) struct Scribe {
     store: Store,
     replica: String,
     /// The ends of this process's chains, by tenant.
-    tips: HashMap<String, Tip>,
-    /// Those that no checkpoint covers.
-    grown: BTreeSet<String>,
+    ends: HashMap<String, End>,
+    /// Whether there is one that no checkpoint covers.
+    uncovered: bool,
+}
+
+/// Where a chain grows.
+#[derive(Debug)]
+struct End {
+    tip: Tip,
+    /// Whether the last checkpoint reaches as far.
+    covered: bool,
 }
 
 impl Scribe {
     /// Each run has chains of its own: the name alone would continue what another run has begun.
     pub(super) fn new(inner: Arc<Inner>, queue: mpsc::Receiver<Item>, store: Store, replica: &str) -> Self {
         let replica = format!("{replica}-{}", Uuid::new_v4().simple());
-        Self { inner, queue, store, replica, tips: HashMap::new(), grown: BTreeSet::new() }
+        Self { inner, queue, store, replica, ends: HashMap::new(), uncovered: false }
     }
 
     /// Until the token is cancelled; what is in the queue then is still written, and covered by a checkpoint.
@@ -105,7 +113,7 @@ impl Scribe {
                 self.queue.close();
                 return true;
             }
-            () = sleep_until(due), if !self.grown.is_empty() => return true,
+            () = sleep_until(due), if self.uncovered => return true,
         };
         if count == 0 {
             return false;
@@ -137,12 +145,13 @@ impl Scribe {
             entries.extend(self.chain(key, Draft { tenant: None, record, arguments: None }));
         }
         for item in batch.drain(..) {
-            let (draft, done) = match item {
-                Item::Ended(trail) => (trail.draft(Phase::Done), None),
-                Item::Made(draft, done) => (*draft, done),
-            };
-            entries.extend(self.chain(key, draft));
-            waiting.extend(done);
+            match item {
+                Item::Ended(trail) => entries.extend(trail.recorded(Phase::Done, |draft| self.chain(key, draft))),
+                Item::Made(draft, done) => {
+                    entries.extend(self.chain(key, *draft));
+                    waiting.extend(done);
+                }
+            }
         }
         self.inner.meter.queued(self.queue.len());
         let (mut pause, mut last) = (PAUSES.0, 0);
@@ -180,25 +189,33 @@ impl Scribe {
     }
 
     /// The next entry of the chain of its tenant.
-    fn chain(&mut self, key: &SigningKey, draft: Draft) -> Option<Entry> {
+    fn chain(&mut self, key: &SigningKey, draft: Draft<'_>) -> Option<Entry> {
         let Draft { tenant, mut record, arguments } = draft;
-        let tenant = tenant.map(|tenant| tenant.as_str().to_owned()).unwrap_or_default();
-        record.arguments = arguments.map(|arguments| arguments.written(key, &tenant));
-        let fresh = || Tip::new(Chain { replica: self.replica.clone(), tenant: tenant.clone() });
-        let tip = self.tips.entry(tenant.clone()).or_insert_with(fresh);
-        let appended = tip.append(record);
-        self.grown.insert(tenant);
+        let tenant = tenant.as_ref().map_or("", |tenant| tenant.as_str());
+        record.arguments = arguments.map(|arguments| arguments.written(key, tenant).into());
+        if !self.ends.contains_key(tenant) {
+            let chain = Chain { replica: self.replica.clone(), tenant: tenant.to_owned() };
+            self.ends.insert(tenant.to_owned(), End { tip: Tip::new(chain), covered: true });
+        }
+        let end = self.ends.get_mut(tenant)?;
+        end.covered = false;
+        self.uncovered = true;
+        let appended = end.tip.append(&record);
         appended.inspect_err(|error| tracing::error!(%error, "a record cannot be written")).ok()
     }
 
     /// Covers what was written since the last time.
     async fn sign(&mut self, key: &SigningKey) {
-        let heads: Vec<_> = self.grown.iter().filter_map(|tenant| self.tips.get(tenant)).map(Tip::head).collect();
+        let mut heads: Vec<_> = self.ends.values().filter(|end| !end.covered).map(|end| end.tip.head()).collect();
         if heads.is_empty() {
             return;
         }
+        heads.sort_by(|one, other| one.tenant.cmp(&other.tenant));
         match self.store.audit_checkpoint(key, &self.replica, heads).await {
-            Ok(_) => self.grown.clear(),
+            Ok(_) => {
+                self.ends.values_mut().for_each(|end| end.covered = true);
+                self.uncovered = false;
+            }
             Err(error) => {
                 self.inner.meter.failed(error.reason());
                 tracing::warn!(reason = error.reason(), %error, "no checkpoint of the audit log was made: it is tried again");

@@ -8,29 +8,33 @@ use aperium_store::audit::{Decision, Record, bounded};
 
 /// A lease that a pod came with, where it could be read at all. What it says of the caller is what the gateway has
 /// signed; the pod acts for that caller.
-pub(super) fn redeemed(pod: &Audience, claims: Option<&Claims>, refused: Option<&BrokerError>) -> Draft {
+pub(super) fn redeemed(pod: &Audience, claims: Option<&Claims>, refused: Option<&BrokerError>) -> Draft<'static> {
     let record = Record {
         principal: claims.map(|claims| bounded(&claims.user)),
-        connector: claims.map(|claims| claims.connector.to_string()),
+        connector: claims.map(|claims| claims.connector.as_str().into()),
         tool: claims.map(|claims| bounded(&claims.tool)),
         ..told("redeem", claims.map_or("", |claims| &claims.request), pod, refused)
     };
     // A refused lease is still one that the gateway has signed: it is about that tenant.
-    Draft { tenant: claims.map(|claims| claims.tenant.clone()), record, arguments: None }
+    Draft { tenant: claims.map(|claims| claims.tenant.clone()), record: record.into_owned(), arguments: None }
 }
 
 /// What the service of one tenant asked for without a lease.
-pub(super) fn own(pod: &Audience, served: Option<&(ConnectorId, TenantId)>, refused: Option<&BrokerError>) -> Draft {
+pub(super) fn own(
+    pod: &Audience,
+    served: Option<&(ConnectorId, TenantId)>,
+    refused: Option<&BrokerError>,
+) -> Draft<'static> {
     let record =
-        Record { connector: served.map(|(connector, _)| connector.to_string()), ..told("own", "", pod, refused) };
-    Draft { tenant: served.map(|(_, tenant)| tenant.clone()), record, arguments: None }
+        Record { connector: served.map(|(connector, _)| connector.as_str().into()), ..told("own", "", pod, refused) };
+    Draft { tenant: served.map(|(_, tenant)| tenant.clone()), record: record.into_owned(), arguments: None }
 }
 
-fn told(method: &str, request: &str, pod: &Audience, refused: Option<&BrokerError>) -> Record {
+fn told<'r>(method: &'static str, request: &'r str, pod: &Audience, refused: Option<&BrokerError>) -> Record<'r> {
     Record {
-        delegate: Some(bounded(&format!("pod:{pod}"))),
+        delegate: Some(bounded(format!("pod:{pod}"))),
         decision: if refused.is_some() { Decision::Denied } else { Decision::Allowed },
-        outcome: refused.map_or("ok", |error| error.reason()).to_owned(),
+        outcome: refused.map_or("ok", |error| error.reason()).into(),
         ..record("broker", method, request)
     }
 }

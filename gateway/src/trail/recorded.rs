@@ -1,12 +1,13 @@
 //! A request → its record in the audit log.
 
 use super::{Facts, Trail};
-use crate::audit::Draft;
+use crate::audit::{Arguments, Draft};
 use aperium_core::caller::Caller;
 use aperium_core::id::TenantId;
 use aperium_core::name::id_of_exposed;
 use aperium_store::audit::{Access, Decision, Phase, Record, bounded};
 use aperium_store::now_ms;
+use std::borrow::Cow;
 
 impl Trail {
     /// Whether it is put on record: calls, changes, what was denied to somebody who is known, and who signs in or out or
@@ -28,20 +29,30 @@ impl Trail {
             }
     }
 
-    /// The record, as far as things are known. The arguments go with the first one.
-    pub(crate) fn draft(&self, phase: Phase) -> Draft {
-        let mut draft = None;
-        self.with(|facts| draft = Some(self.drafted(phase, facts)));
-        draft.unwrap_or_else(|| self.drafted(phase, &mut Facts::default()))
+    /// The record, as far as things are known, for whoever reads it at once. The arguments go with the first one.
+    pub(crate) fn recorded<T>(&self, phase: Phase, read: impl FnOnce(Draft<'_>) -> T) -> T {
+        self.with(|facts| {
+            let arguments = facts.arguments.take();
+            read(self.drafted(phase, facts, arguments))
+        })
     }
 
-    fn drafted(&self, phase: Phase, facts: &mut Facts) -> Draft {
+    /// The same for whoever reads it later.
+    pub(crate) fn draft(&self, phase: Phase) -> Draft<'static> {
+        self.recorded(phase, |Draft { tenant, record, arguments }| Draft {
+            tenant,
+            record: record.into_owned(),
+            arguments,
+        })
+    }
+
+    fn drafted<'d>(&'d self, phase: Phase, facts: &'d Facts, arguments: Option<Arguments>) -> Draft<'d> {
         let sign = facts.sign.as_ref();
         let named = sign.and_then(|sign| sign.who.as_ref());
         let caller = facts.caller.as_ref().map(|identity| &identity.caller).or(named);
         let denied = facts.decision == Some("denied");
         let path = self.path.as_deref();
-        let text = |text: &Option<Box<str>>| text.as_deref().map(bounded);
+        let text = |text: &'d Option<Box<str>>| text.as_deref().map(bounded);
         // What is denied says in its own name which connector it would have been.
         let asked = || facts.asked.as_deref().filter(|_| self.endpoint == "mcp").and_then(id_of_exposed);
         let placed = || path.and_then(|path| after(path, "connectors").or_else(|| after(path, "auth")));
@@ -56,15 +67,15 @@ impl Trail {
         let record = Record {
             time_ms: now_ms(),
             phase,
-            request_id: bounded(&self.request_id),
+            request_id: bounded(&*self.request_id),
             principal: caller.map(principal),
             delegate: caller.and_then(|caller| caller.delegate.as_deref()).map(principal),
-            agent: self.agent.as_ref().map(|agent| bounded(&String::from_utf8_lossy(agent.as_bytes()))),
-            endpoint: self.endpoint.to_owned(),
-            method: sign.map_or(facts.rpc_method.unwrap_or(self.http_method.as_str()), |sign| sign.what).to_owned(),
+            agent: self.agent.as_ref().map(|agent| bounded(String::from_utf8_lossy(agent.as_bytes()))),
+            endpoint: self.endpoint.into(),
+            method: sign.map_or(facts.rpc_method.unwrap_or(self.http_method.as_str()), |sign| sign.what).into(),
             connector,
             tool: sign
-                .map(|sign| bounded(&sign.way))
+                .map(|sign| bounded(&*sign.way))
                 .or_else(|| text(&facts.name))
                 .or_else(|| text(&facts.asked))
                 .or_else(|| path.map(bounded)),
@@ -76,22 +87,21 @@ impl Trail {
                 _ => Decision::Allowed,
             },
             grant: text(&facts.grant),
-            outcome: facts.outcome.filter(|_| done).unwrap_or("pending").to_owned(),
+            outcome: facts.outcome.filter(|_| done).unwrap_or("pending").into(),
             status: facts.status.filter(|_| done).map(|status| status.as_u16()),
             took_ms: facts.took.filter(|_| done).map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
             arguments: None,
             lost: None,
         };
-        Draft { tenant, record, arguments: facts.arguments.take() }
+        Draft { tenant, record, arguments }
     }
 }
 
 /// Whoever it is, with the e-mail that the issuer vouches for.
-fn principal(caller: &Caller) -> String {
-    let name = caller.principal.to_string();
-    bounded(&match &caller.email {
-        Some(email) => format!("{name} <{email}>"),
-        None => name,
+fn principal(caller: &Caller) -> Cow<'static, str> {
+    bounded(match &caller.email {
+        Some(email) => format!("{} <{email}>", caller.principal),
+        None => caller.principal.to_string(),
     })
 }
 

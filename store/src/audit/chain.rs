@@ -1,6 +1,6 @@
 //! Lines → a chain: every hash covers its line and the hash before it.
 
-use super::record::{Line, Record, VERSION};
+use super::record::{Record, written};
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -113,7 +113,9 @@ pub struct Entry {
     pub chain: Chain,
     /// Its place there.
     pub seq: u64,
-    /// The text of its [`Line`].
+    /// When its line says that it was made: the row says it again, so that it can be looked for.
+    pub time_ms: i64,
+    /// The text of its [`Line`](super::Line).
     pub line: String,
     /// Over the hash before it and the line.
     pub hash: Hash,
@@ -143,14 +145,13 @@ impl Tip {
     /// The entry that comes next. It counts from then on.
     ///
     /// # Errors
-    /// As [`Line::to_text`].
-    pub fn append(&mut self, record: Record) -> Result<Entry, serde_json::Error> {
+    /// As [`written`].
+    pub fn append(&mut self, record: &Record<'_>) -> Result<Entry, serde_json::Error> {
         let seq = self.seq + 1;
-        let (replica, tenant) = (self.chain.replica.clone(), self.chain.tenant.clone());
-        let line = Line { v: VERSION, replica, tenant, seq, record }.to_text()?;
+        let line = written(&self.chain, seq, record)?;
         let hash = link(&self.hash, &line);
         (self.seq, self.hash) = (seq, hash);
-        Ok(Entry { chain: self.chain.clone(), seq, line, hash })
+        Ok(Entry { chain: self.chain.clone(), seq, time_ms: record.time_ms, line, hash })
     }
 
     /// Where it is.

@@ -48,9 +48,9 @@ pub struct Page {
 }
 
 impl Filter {
-    fn passes(&self, record: &Record) -> bool {
+    fn passes(&self, record: &Record<'_>) -> bool {
         let principal = |wanted: &String| record.principal.as_deref().is_some_and(|told| is(told, wanted));
-        self.connector.as_ref().is_none_or(|wanted| record.connector.as_ref() == Some(wanted))
+        self.connector.as_ref().is_none_or(|wanted| record.connector.as_deref() == Some(&**wanted))
             && self.principal.as_ref().is_none_or(principal)
             && self.decision.is_none_or(|wanted| record.decision == wanted)
     }
@@ -169,7 +169,7 @@ mod tests {
                 }
                 record
             };
-            let entries: Vec<_> = (0..1200).map(|at| tip.append(one(at)).unwrap()).collect();
+            let entries: Vec<_> = (0..1200).map(|at| tip.append(&one(at)).unwrap()).collect();
             store.audit_append(&entries).await.unwrap();
         }
         (folder, store)

@@ -1,5 +1,6 @@
 //! Entries and checkpoints ↔ the database. What is here belongs to all tenants at once: batches, checks, exports.
 
+use super::batch;
 use super::chain::{Chain, Entry, Hash, Head};
 use super::checkpoint::{Checkpoint, PublicKey, Signed, SigningKey, VERSION};
 use super::verify::{Report, Verifier};
@@ -9,7 +10,6 @@ use crate::store::Store;
 use crate::tx::{Row, Tx};
 use aperium_platform::seal::{Purpose, SealError, key_id};
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 const KEY: Purpose = Purpose::new("audit signing key");
@@ -18,30 +18,21 @@ const PAGE: i64 = 1000;
 /// How often another replica may be faster with a checkpoint.
 pub(super) const ATTEMPTS: u32 = 8;
 
-/// An entry as the columns of its row: both databases take a batch as one JSON text.
-#[derive(Serialize)]
-struct Appended<'e> {
-    tenant: &'e str,
-    replica: &'e str,
-    seq: u64,
-    time_ms: i64,
-    hash: Hash,
-    line: &'e str,
+macro_rules! insert {
+    ($end:literal) => {
+        concat!(
+            "INSERT /* every tenant */ INTO audit_entries (tenant, replica, seq, time_ms, hash, line) \
+             SELECT split_part(r, E'\\t', 1), split_part(r, E'\\t', 2), split_part(r, E'\\t', 3)::bigint, \
+             split_part(r, E'\\t', 4)::bigint, split_part(r, E'\\t', 5), split_part(r, E'\\t', 6) \
+             FROM unnest(string_to_array($1, E'\\n')) AS rows (r)",
+            $end
+        )
+    };
 }
-
-/// What the row says again beside the line, so that it can be looked for.
-#[derive(Deserialize)]
-struct Time {
-    time_ms: i64,
-}
-
-impl<'e> Appended<'e> {
-    fn of(entry: &'e Entry) -> Self {
-        let Entry { chain: Chain { replica, tenant }, seq, line, hash } = entry;
-        let time_ms = serde_json::from_str::<Time>(line).map_or(0, |time| time.time_ms);
-        Self { tenant, replica, seq: *seq, time_ms, hash: *hash, line }
-    }
-}
+/// A batch of which nothing is there, for PostgreSQL.
+const NEW: &str = insert!("");
+/// A batch of which some may be there: to look for each of them costs a third more.
+const NEW_OR_THERE: &str = insert!(" ON CONFLICT (tenant, replica, seq) DO NOTHING");
 
 impl Store {
     /// Appends entries, all or none. Entries that are there already are left as they are: a batch may be sent again.
@@ -49,14 +40,17 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; with [`StoreError::Unavailable`] nobody knows whether they were written.
     pub async fn audit_append(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        let rows: Vec<Appended<'_>> = entries.iter().map(Appended::of).collect();
-        let rows = serde_json::to_string(&rows).map_err(|_| StoreError::Row)?;
+        match self.append(entries, NEW).await {
+            Err(StoreError::Exists) => self.append(entries, NEW_OR_THERE).await,
+            done => done,
+        }
+    }
+
+    async fn append(&self, entries: &[Entry], postgres: &'static str) -> Result<(), StoreError> {
+        let rows = if self.0.postgres { batch::text(entries)? } else { batch::json(entries)? };
         let mut tx = self.every_tenant().write().await?;
         let sql = tx.dialect(
-            "INSERT /* every tenant */ INTO audit_entries (tenant, replica, seq, time_ms, hash, line) \
-             SELECT tenant, replica, seq, time_ms, hash, line FROM json_to_recordset($1::json) \
-             AS e (tenant TEXT, replica TEXT, seq BIGINT, time_ms BIGINT, hash TEXT, line TEXT) \
-             ON CONFLICT (tenant, replica, seq) DO NOTHING",
+            postgres,
             "INSERT /* every tenant */ INTO audit_entries (tenant, replica, seq, time_ms, hash, line) \
              SELECT value ->> 'tenant', value ->> 'replica', value ->> 'seq', value ->> 'time_ms', value ->> 'hash', \
              value ->> 'line' FROM json_each($1) WHERE true ON CONFLICT (tenant, replica, seq) DO NOTHING",
@@ -152,7 +146,7 @@ impl Store {
         let none = Chain { replica: String::new(), tenant: String::new() };
         let (chain, seq) = after.map_or((&none, i64::MIN), |entry| (&entry.chain, stored(entry.seq)));
         let mut tx = self.every_tenant().read().await?;
-        let sql = "SELECT /* every tenant */ tenant, replica, seq, hash, line FROM audit_entries \
+        let sql = "SELECT /* every tenant */ tenant, replica, seq, time_ms, hash, line FROM audit_entries \
              WHERE (tenant, replica, seq) > ($1, $2, $3) ORDER BY tenant, replica, seq LIMIT $4";
         let (tenant, replica) = (chain.tenant.as_str(), chain.replica.as_str());
         let rows = tx.query(sql).bind(tenant).bind(replica).bind(seq).bind(PAGE).all().await?;
@@ -204,7 +198,7 @@ fn entry(row: &Row) -> Result<Entry, StoreError> {
     let chain = Chain { replica: row.text("replica")?, tenant: row.text("tenant")? };
     // A hash that is none is one that nothing leads to.
     let hash = Hash::parse(&row.text("hash")?).unwrap_or(Hash::GENESIS);
-    Ok(Entry { chain, seq: place(row)?, line: row.text("line")?, hash })
+    Ok(Entry { chain, seq: place(row)?, time_ms: row.int("time_ms")?, line: row.text("line")?, hash })
 }
 
 /// A place below one is none; it is told as 0, which no chain has.

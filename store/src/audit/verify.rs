@@ -1,8 +1,9 @@
 //! Checkpoints, then entries chain by chain in the order of their places → what is wrong, and where.
 //!
-//! Of an entry: its line must say that it stands where it stands, and its hash must follow from the line and the hash
-//! before it. Whoever can write to the database can put a whole chain right again after changing it; but the hash then
-//! differs from the signed one in the next checkpoint. Only what no checkpoint covers yet can be changed unseen.
+//! Of an entry: its line must say that it stands where it stands and was made when the row says, and its hash must
+//! follow from the line and the hash before it. Whoever can write to the database can put a whole chain right again
+//! after changing it; but the hash then differs from the signed one in the next checkpoint. Only what no checkpoint
+//! covers yet can be changed unseen.
 
 use super::chain::{Chain, Entry, Hash, Head, link};
 use super::checkpoint::{Checkpoint, Cuts, PublicKey, Signed};
@@ -252,7 +253,7 @@ impl Verifier {
                 let from = Chain { replica: line.replica, tenant: line.tenant };
                 self.findings.push(Finding::Moved { chain: chain.clone(), seq, from, from_seq: line.seq });
             }
-            Some(_) if hangs => {}
+            Some(line) if hangs && line.record.time_ms == entry.time_ms => {}
             _ => self.findings.push(Finding::Altered { chain: chain.clone(), seq }),
         }
         (at.seq, at.hash) = (seq, entry.hash);

@@ -17,8 +17,8 @@ async fn log(room: usize) -> (TempDir, Store, Audit, Scribe, Registry) {
     (folder, store, audit, scribe, registry)
 }
 
-fn draft(id: &str) -> Draft {
-    Draft { tenant: None, record: record("broker", "redeem", id), arguments: None }
+fn draft(id: &str) -> Draft<'static> {
+    Draft { tenant: None, record: record("broker", "redeem", id).into_owned(), arguments: None }
 }
 
 fn scrape(registry: &Registry) -> String {

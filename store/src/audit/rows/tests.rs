@@ -23,7 +23,7 @@ async fn filled() -> (TempDir, Store, SigningKey) {
     let mut tips = [Tip::new(chain("acme")), Tip::new(chain("globex"))];
     for round in 0..2 {
         for tip in &mut tips {
-            let entries: Vec<Entry> = (0..5).map(|at| tip.append(record(round * 5 + at)).unwrap()).collect();
+            let entries: Vec<Entry> = (0..5).map(|at| tip.append(&record(round * 5 + at)).unwrap()).collect();
             store.audit_append(&entries).await.unwrap();
             store.audit_append(&entries).await.unwrap();
         }
@@ -82,6 +82,10 @@ async fn a_removed_an_altered_and_two_exchanged_rows_are_named() {
         (
             &["UPDATE audit_entries SET line = replace(line, 'user:ann', 'user:bob') \
                WHERE tenant = 'acme' AND seq = 4 /* every tenant */"][..],
+            vec![Finding::Altered { chain: acme(), seq: 4 }],
+        ),
+        (
+            &["UPDATE audit_entries SET time_ms = 0 WHERE tenant = 'acme' AND seq = 4 /* every tenant */"][..],
             vec![Finding::Altered { chain: acme(), seq: 4 }],
         ),
         (
@@ -161,7 +165,7 @@ async fn checkpoints_go_with_what_they_cover_and_the_log_goes_on() {
     let seqs: Vec<u64> = store.audit_checkpoints().await.unwrap().iter().map(|signed| signed.seq).collect();
     assert_eq!(seqs, [3, 4], "the last two say that the log was cut");
     let mut tip = Tip::new(Chain { replica: "gw-2".into(), tenant: "acme".into() });
-    store.audit_append(&[tip.append(record(1)).unwrap()]).await.unwrap();
+    store.audit_append(&[tip.append(&record(1)).unwrap()]).await.unwrap();
     store.audit_checkpoint(&key, "gw-2", vec![tip.head()]).await.unwrap();
     let report = store.audit_verify(&[key.public()], None).await.unwrap();
     assert_eq!((report.findings.as_slice(), report.entries, report.uncovered), (&[][..], 1, 0));

@@ -4,11 +4,11 @@ use crate::audit::checkpoint::{SigningKey, VERSION};
 use crate::audit::record::{Access, Decision, Phase, Record};
 use proptest::prelude::*;
 
-pub(crate) fn record(time_ms: i64) -> Record {
+pub(crate) fn record(time_ms: i64) -> Record<'static> {
     Record {
         time_ms,
         phase: Phase::Done,
-        request_id: format!("r-{time_ms}"),
+        request_id: format!("r-{time_ms}").into(),
         principal: Some("user:ann".into()),
         delegate: None,
         agent: None,
@@ -55,7 +55,7 @@ fn log(steps: &[u8], every: usize) -> Log {
     for (at, step) in steps.iter().enumerate() {
         let which = usize::from(*step) % 6;
         grown.insert(which);
-        log.entries.push(tips[which].append(record(at as i64)).unwrap());
+        log.entries.push(tips[which].append(&record(at as i64)).unwrap());
         if at % every == every - 1 || at == steps.len() - 1 {
             let heads = grown.drain().map(|which| tips[which].head()).collect();
             let signed = checkpoint(&log, heads, None);
