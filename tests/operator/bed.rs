@@ -10,6 +10,13 @@ use std::time::Duration;
 
 /// How long anything may take on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+/// What an operator makes for the platform, whatever Connectors there are.
+const OWN: [&str; 4] = [
+    "secret/aperium-encryption",
+    "secret/aperium-lease-signing",
+    "secret/aperium-broker-tls",
+    "configmap/aperium-lease-keys",
+];
 /// Who the operator is in the audit log.
 pub(crate) const USER: &str = ":aperium-operator";
 
@@ -74,6 +81,10 @@ impl Bed {
     pub(crate) fn operator_with(&self, args: &[&str]) -> Operator {
         let operator = self.started(args);
         operator.ready();
+        // It reconciles before it has made these; whoever counts writes is to find only those about Connectors.
+        wait::until_blocking("the operator's own objects", LIMIT, || {
+            self.cluster.try_kubectl(&[&["--namespace", self.name(), "get"], OWN.as_slice()].concat()).ok.then_some(())
+        });
         operator
     }
 
