@@ -21,4 +21,5 @@ pub use chain::{Chain, Entry, Hash, Head};
 pub use checkpoint::{Checkpoint, Cuts, PublicKey, Signed, SigningKey};
 pub use read::{Filter, Page, Place};
 pub use record::{Access, Decision, Line, Phase, Record, bounded};
+pub use retention::Retained;
 pub use verify::{Finding, Report, Verifier};

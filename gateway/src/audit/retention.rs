@@ -1,6 +1,7 @@
 //! What is older than the settings want it kept is removed, so that the log still verifies.
 
 use crate::snapshot::Snapshot;
+use aperium_store::audit::Retained;
 use aperium_store::{Store, now_ms};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -27,8 +28,14 @@ pub(crate) async fn run(store: Store, snapshot: Arc<ArcSwap<Snapshot>>, stop: Ca
             continue;
         }
         match store.audit_retain(now_ms() - days * DAY_MS).await {
-            Ok(0) => {}
-            Ok(records) => tracing::info!(records, days, "old records of the audit log were removed"),
+            Ok(Retained { removed, altered }) => {
+                if removed > 0 {
+                    tracing::info!(records = removed, days, "old records of the audit log were removed");
+                }
+                for chain in altered {
+                    tracing::error!(%chain, "the audit log was altered: nothing of this chain is removed; see aperium audit verify");
+                }
+            }
             Err(error) => {
                 tracing::warn!(reason = error.reason(), %error, "old records of the audit log could not be removed");
             }

@@ -121,6 +121,15 @@ pub struct Entry {
     pub hash: Hash,
 }
 
+impl Entry {
+    /// Its place and hash.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        let Chain { replica, tenant } = self.chain.clone();
+        Head { replica, tenant, seq: self.seq, hash: self.hash }
+    }
+}
+
 /// The hash of a line that follows another one.
 #[must_use]
 pub fn link(before: &Hash, line: &str) -> Hash {

@@ -1,9 +1,10 @@
 //! What is too old is removed: first a signed checkpoint says up to where, then the rows go. A log that was cut in this
-//! way verifies; whoever has no key cannot cut it.
+//! way verifies; whoever has no key cannot cut it, nor have it cut by giving a row an older time.
 
-use super::chain::{Chain, Hash, Head};
+use super::chain::{Chain, Entry, Hash, Head, link};
 use super::checkpoint::{Checkpoint, Cuts, SigningKey, VERSION};
-use super::rows::{ATTEMPTS, next_checkpoint, place, signed, stored};
+use super::record::Line;
+use super::rows::{ATTEMPTS, entry, next_checkpoint, signed, stored};
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::tx::{Row, Tx};
@@ -14,27 +15,37 @@ const LONGER_MS: i64 = 24 * 60 * 60 * 1000;
 /// Rows that are deleted in one transaction.
 const AT_ONCE: i64 = 2000;
 
+/// What retention has done.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Retained {
+    /// Records that were removed.
+    pub removed: u64,
+    /// Chains whose last old record is not what was written there: nothing of them is removed.
+    pub altered: Vec<Chain>,
+}
+
 impl Store {
-    /// Removes what was put on record before this time, and the checkpoints that cover nothing else; how many records.
+    /// Removes what was put on record before this time, and the checkpoints that cover nothing else.
     /// Replicas may do it at the same time. What was interrupted goes on with the next time.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn audit_retain(&self, before_ms: i64) -> Result<u64, StoreError> {
+    pub async fn audit_retain(&self, before_ms: i64) -> Result<Retained, StoreError> {
         let key = self.audit_key().await?;
+        let mut altered = Vec::new();
         for attempt in 1..=ATTEMPTS {
             let mut tx = self.every_tenant().write().await?;
             match cut(&mut tx, &key, before_ms).await {
                 // Another replica has made the next checkpoint.
                 Err(StoreError::Exists) if attempt < ATTEMPTS => {}
                 done => {
-                    done?;
+                    altered = done?;
                     tx.commit().await?;
                     break;
                 }
             }
         }
-        self.remove_what_was_cut().await
+        Ok(Retained { removed: self.remove_what_was_cut().await?, altered })
     }
 
     async fn remove_what_was_cut(&self) -> Result<u64, StoreError> {
@@ -60,20 +71,27 @@ impl Store {
     }
 }
 
-/// Signs how far is to be cut, where that is further than before.
-async fn cut(tx: &mut Tx, key: &SigningKey, before_ms: i64) -> Result<(), StoreError> {
+/// Signs how far is to be cut, where that is further than before. Which chains are left alone.
+async fn cut(tx: &mut Tx, key: &SigningKey, before_ms: i64) -> Result<Vec<Chain>, StoreError> {
     let before = newest_cuts(tx, key).await?;
     let mut chains: BTreeMap<Chain, Head> = before.chains.iter().map(|head| (head.chain(), head.clone())).collect();
-    let mut further = false;
-    for head in old(tx, before_ms).await? {
-        if chains.get(&head.chain()).is_none_or(|cut| cut.seq < head.seq) {
-            further = true;
-            chains.insert(head.chain(), head);
+    let (mut further, mut altered) = (false, Vec::new());
+    for old in old(tx, before_ms).await? {
+        let chain = &old.entry.chain;
+        let cut = chains.get(chain);
+        if cut.is_some_and(|cut| cut.seq >= old.entry.seq) {
+            continue;
         }
+        if !old.is_what_was_written(cut, before_ms) {
+            altered.push(chain.clone());
+            continue;
+        }
+        further = true;
+        chains.insert(chain.clone(), old.entry.head());
     }
     let (checkpoints, hash) = old_checkpoints(tx, key, &before, before_ms.saturating_sub(LONGER_MS)).await?;
     if !further && checkpoints == before.checkpoints {
-        return Ok(());
+        return Ok(altered);
     }
     let mut named = BTreeMap::new();
     let mut cut = Vec::new();
@@ -94,7 +112,8 @@ async fn cut(tx: &mut Tx, key: &SigningKey, before_ms: i64) -> Result<(), StoreE
         cuts: Some(cuts.clone()),
     };
     next_checkpoint(tx, key, &mut checkpoint).await?;
-    note(tx, &cuts).await
+    note(tx, &cuts).await?;
+    Ok(altered)
 }
 
 /// A checkpoint as it was signed. With one that is not, the log is not intact; then nothing of it is removed.
@@ -164,17 +183,37 @@ async fn is_named(
     Ok(named)
 }
 
-/// Where each chain is at this time: the last entry before it.
-async fn old(tx: &mut Tx, before_ms: i64) -> Result<Vec<Head>, StoreError> {
-    let sql = "SELECT /* every tenant */ e.tenant, e.replica, e.seq, e.hash FROM audit_entries e JOIN \
+/// The last entry of a chain before some time.
+struct Old {
+    entry: Entry,
+    /// The hash of the row before it, where there is one.
+    before: Option<Hash>,
+}
+
+impl Old {
+    /// Whether its line says where it stands and that it is old, and follows from what is before it: otherwise an older
+    /// time, written into the row or into the line as well, would have a replica remove what somebody wants gone.
+    fn is_what_was_written(&self, cut: Option<&Head>, before_ms: i64) -> bool {
+        let Entry { chain, seq, line, hash, .. } = &self.entry;
+        let cut = cut.map_or((0, Hash::GENESIS), |cut| (cut.seq, cut.hash));
+        let before = if *seq == cut.0 + 1 { Some(cut.1) } else { self.before };
+        let own = |line: Line| {
+            let place = (line.replica == chain.replica, line.tenant == chain.tenant, line.seq == *seq);
+            place == (true, true, true) && line.record.time_ms < before_ms
+        };
+        Line::parse(line).is_some_and(own) && before.is_some_and(|before| link(&before, line) == *hash)
+    }
+}
+
+/// Where each chain is at this time.
+async fn old(tx: &mut Tx, before_ms: i64) -> Result<Vec<Old>, StoreError> {
+    let sql = "SELECT /* every tenant */ e.tenant, e.replica, e.seq, e.time_ms, e.hash, e.line, \
+         COALESCE(p.hash, '') AS before FROM audit_entries e JOIN \
          (SELECT tenant, replica, MAX(seq) AS seq FROM audit_entries WHERE time_ms < $1 GROUP BY tenant, replica) o \
-         ON o.tenant = e.tenant AND o.replica = e.replica AND o.seq = e.seq";
+         ON o.tenant = e.tenant AND o.replica = e.replica AND o.seq = e.seq \
+         LEFT JOIN audit_entries p ON p.tenant = e.tenant AND p.replica = e.replica AND p.seq = e.seq - 1";
     let rows = tx.query(sql).bind(before_ms).all().await?;
-    let head = |row: &Row| {
-        let hash = Hash::parse(&row.text("hash")?).ok_or(StoreError::Row)?;
-        Ok(Head { replica: row.text("replica")?, tenant: row.text("tenant")?, seq: place(row)?, hash })
-    };
-    rows.iter().map(head).collect()
+    rows.iter().map(|row| Ok(Old { entry: entry(row)?, before: Hash::parse(&row.text("before")?) })).collect()
 }
 
 /// What the triggers let go.

@@ -194,7 +194,7 @@ pub(super) fn signed(row: &Row) -> Result<Signed, StoreError> {
     Ok(Signed { seq: place(row)?, body: row.text("body")?, signature: row.text("signature")? })
 }
 
-fn entry(row: &Row) -> Result<Entry, StoreError> {
+pub(super) fn entry(row: &Row) -> Result<Entry, StoreError> {
     let chain = Chain { replica: row.text("replica")?, tenant: row.text("tenant")? };
     // A hash that is none is one that nothing leads to.
     let hash = Hash::parse(&row.text("hash")?).unwrap_or(Hash::GENESIS);
@@ -202,7 +202,7 @@ fn entry(row: &Row) -> Result<Entry, StoreError> {
 }
 
 /// A place below one is none; it is told as 0, which no chain has.
-pub(super) fn place(row: &Row) -> Result<u64, StoreError> {
+fn place(row: &Row) -> Result<u64, StoreError> {
     Ok(u64::try_from(row.int("seq")?).unwrap_or(0))
 }
 

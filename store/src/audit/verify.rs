@@ -219,6 +219,14 @@ impl Verifier {
 
     fn enter(&mut self, chain: Chain) {
         let (seq, hash) = self.cuts.get(&chain).map_or((0, Hash::GENESIS), |cut| (cut.seq, cut.hash));
+        // The cut itself must be where a checkpoint has seen the chain.
+        let heads = self.heads.get(&chain);
+        if let Some((signed, checkpoint)) = heads.and_then(|heads| heads.get(&seq))
+            && *signed != hash
+        {
+            let after = heads.and_then(|heads| heads.range(..seq).next_back()).map_or(0, |(seq, _)| *seq);
+            self.findings.push(Finding::Rewritten { chain: chain.clone(), after, seq, checkpoint: *checkpoint });
+        }
         self.at = Some(At { chain, seq, hash, good: seq, rewritten: false, skipped: HashSet::new() });
     }
 

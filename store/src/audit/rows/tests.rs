@@ -1,7 +1,7 @@
 use super::*;
-use crate::audit::Finding;
 use crate::audit::chain::Tip;
 use crate::audit::verify::tests::record;
+use crate::audit::{Finding, Retained};
 use crate::testing::{ring, sqlite};
 use tempfile::TempDir;
 
@@ -144,8 +144,8 @@ async fn the_signing_key_is_one_for_all_and_outlives_the_key_of_the_ring() {
 #[tokio::test]
 async fn what_retention_removes_is_not_missed_and_anything_else_is() {
     let (_folder, store, key) = filled().await;
-    assert_eq!(store.audit_retain(5).await.unwrap(), 10, "five of each tenant are older than this");
-    assert_eq!(store.audit_retain(5).await.unwrap(), 0);
+    assert_eq!(removed(&store, 5).await, 10, "five of each tenant are older than this");
+    assert_eq!(removed(&store, 5).await, 0);
     let report = store.audit_verify(&[key.public()], None).await.unwrap();
     assert_eq!((report.findings.as_slice(), report.entries, report.chains), (&[][..], 10, 2));
     assert_eq!(report.last.map(|(seq, _)| seq), Some(3), "one checkpoint says what was cut");
@@ -156,12 +156,50 @@ async fn what_retention_removes_is_not_missed_and_anything_else_is() {
     assert_eq!(findings(&store, &key).await, [Finding::Missing { chain: acme(), from: 6, to: 6 }]);
 }
 
+/// How many records retention removes where nothing was altered.
+async fn removed(store: &Store, before_ms: i64) -> u64 {
+    let Retained { removed, altered } = store.audit_retain(before_ms).await.unwrap();
+    assert_eq!(altered, []);
+    removed
+}
+
+#[tokio::test]
+async fn an_older_time_does_not_have_retention_remove_a_record() {
+    const TIME: &str = "UPDATE audit_entries SET time_ms = -1 WHERE tenant = 'acme' AND seq = 7 /* every tenant */";
+    const LINE: &str = "UPDATE audit_entries SET line = replace(line, '\"time_ms\":6,', '\"time_ms\":-1,') \
+         WHERE tenant = 'acme' AND seq = 7 /* every tenant */";
+    const PLACE: &str =
+        "UPDATE audit_entries SET seq = 11, time_ms = -1 WHERE tenant = 'acme' AND seq = 7 /* every tenant */";
+    for altered in [&[TIME][..], &[TIME, LINE][..], &[PLACE][..]] {
+        let (_folder, store, key) = filled().await;
+        run(&store, &WITHOUT_TRIGGERS).await.unwrap();
+        run(&store, altered).await.unwrap();
+        let left = Retained { removed: 0, altered: vec![acme()] };
+        assert_eq!(store.audit_retain(0).await.unwrap(), left, "{altered:?}");
+        assert_ne!(findings(&store, &key).await, [], "{altered:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_chain_that_was_written_anew_up_to_where_it_is_cut_is_named() {
+    let (_folder, store, key) = filled().await;
+    run(&store, &WITHOUT_TRIGGERS).await.unwrap();
+    // Whoever has the database writes a whole chain again, all of it old: it hangs together, and retention removes it.
+    run(&store, &["DELETE FROM audit_entries WHERE tenant = 'acme' /* every tenant */"]).await.unwrap();
+    let mut tip = Tip::new(acme());
+    let anew: Vec<Entry> = (0..10).map(|_| tip.append(&record(-1)).unwrap()).collect();
+    store.audit_append(&anew).await.unwrap();
+    assert_eq!(removed(&store, 0).await, 10);
+    let named = Finding::Rewritten { chain: acme(), after: 5, seq: 10, checkpoint: 2 };
+    assert_eq!(findings(&store, &key).await, [named]);
+}
+
 #[tokio::test]
 async fn checkpoints_go_with_what_they_cover_and_the_log_goes_on() {
     let (_folder, store, key) = filled().await;
     let later = now_ms() + 3 * 24 * 60 * 60 * 1000;
-    assert_eq!(store.audit_retain(later).await.unwrap(), 20);
-    store.audit_retain(later).await.unwrap();
+    assert_eq!(removed(&store, later).await, 20);
+    assert_eq!(removed(&store, later).await, 0);
     let seqs: Vec<u64> = store.audit_checkpoints().await.unwrap().iter().map(|signed| signed.seq).collect();
     assert_eq!(seqs, [3, 4], "the last two say that the log was cut");
     let mut tip = Tip::new(Chain { replica: "gw-2".into(), tenant: "acme".into() });
