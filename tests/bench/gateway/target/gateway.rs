@@ -107,7 +107,9 @@ async fn spawn(
     let probe = format!("http://127.0.0.1:{admin}/readyz");
     wait::until("the gateway has discovered its connectors", Duration::from_secs(60), async || {
         let reply = get(&probe, &[]).await.ok()?;
-        (reply.text().matches("\"tools\":10").count() == mcp_connectors).then_some(())
+        // The tables of a new database are not there before it is ready.
+        let discovered = reply.text().matches("\"tools\":10").count() == mcp_connectors;
+        (reply.status == 200 && discovered).then_some(())
     })
     .await;
     assert!(process.running(), "{}", process.last_lines());
