@@ -19,6 +19,7 @@ pub(crate) mod document;
 mod flow;
 mod people;
 mod personal;
+mod scopes;
 
 pub(crate) use desk::Desk;
 pub(crate) use people::People;
@@ -62,6 +63,9 @@ pub(crate) enum ConsentError {
     /// The upstream wants scopes that the person has not consented to.
     #[error("the user has not authorised enough of it")]
     MoreScope,
+    /// The upstream wants scopes that the person was asked for already, or wants others again and again.
+    #[error("it wants what its user was asked for already")]
+    AskedAlready,
     /// There is no database.
     #[error("there is no platform database")]
     NoStore,
@@ -98,6 +102,7 @@ impl ConsentError {
             Self::NoPerson => "NoPerson",
             Self::Needed => "NeedsAuth",
             Self::MoreScope => "NeedsScope",
+            Self::AskedAlready => "ScopeNotGranted",
             Self::NoStore => "DatabaseMissing",
             Self::Store(error) => error.reason(),
             Self::Client(why) => why.reason,
@@ -114,6 +119,10 @@ impl ConsentError {
             Self::NoPerson => "it needs a user of its own, and this caller is none",
             Self::Needed => "the user has not authorised it",
             Self::MoreScope => "the user has not authorised enough of it",
+            Self::AskedAlready => {
+                "it wants more than the user has granted, who was asked for it already; \
+                 they may disconnect and connect again"
+            }
             Self::NoStore => "there is no database for the tokens of users",
             Self::Store(_) | Self::Stored => "the tokens of users cannot be read",
             Self::Client(_) => "its OAuth client is not available",
@@ -145,17 +154,8 @@ struct Kept {
     server: Server,
     client: Client,
     resource: String,
-    /// What it is good for, as far as the server has said it; else what was asked for.
-    scopes: Vec<String>,
-    /// What the person was asked for.
-    #[serde(default)]
-    asked: Vec<String>,
-    /// What the upstream wants besides: the next consent asks for it.
-    #[serde(default)]
-    wanted: Vec<String>,
-    /// How often the person has consented to more.
-    #[serde(default)]
-    steps: u32,
+    #[serde(flatten)]
+    scopes: scopes::Scopes,
     /// Milliseconds since 1970; nothing: no end is known.
     ends_ms: Option<i64>,
 }

@@ -1,5 +1,6 @@
 //! One connector's tokens: where they are, how they are got, renewed and given up.
 
+use super::scopes::{Change, Scopes, Step};
 use super::{ConsentError, Kept, Person, Standing};
 use crate::catalog::PerUser;
 use crate::secrets::{Found, Unresolved};
@@ -21,9 +22,6 @@ const EARLY: Duration = Duration::from_secs(60);
 const CLAIM_MS: i64 = 15_000;
 /// How long nobody tries again after a failure that says nothing of the consent.
 const PAUSE_MS: i64 = 1_000;
-/// How often one consent after the other may ask for more, until the person disconnects. An upstream that wants yet
-/// another scope every time asks for nothing any more.
-const MAX_STEPS: u32 = 3;
 /// How often those who wait for another's renewal look.
 const LOOK: Duration = Duration::from_millis(25);
 
@@ -105,7 +103,7 @@ impl Desk {
         let ended = kept.ends_ms.is_some_and(|ends| ends <= now_ms());
         Ok(match stored.refreshable {
             false if ended => Standing::NeedsAuth,
-            _ if !kept.wanted.is_empty() => Standing::NeedsScope,
+            _ if kept.scopes.wants_more() => Standing::NeedsScope,
             true => Standing::Authorised,
             false => Standing::WithoutRenewal,
         })
@@ -123,45 +121,48 @@ impl Desk {
     ) -> Result<(), ConsentError> {
         let (tenant, key, issuer) = (self.tenant(person)?, self.key(person), server.issuer.clone());
         let before = tenant.oauth_token(&key).await?.map(|stored| read(&stored)).transpose()?;
-        let steps = before.map_or(0, |before| before.steps + u32::from(!before.wanted.is_empty()));
-        let asked = Asked { scopes: asked.clone(), asked, wanted: Vec::new(), steps };
-        let (kept, renew_ms) = kept(granted, server, client, resource, asked, None);
+        let before = before.as_ref().map(|before| &before.scopes);
+        let (scopes, change) = Scopes::consented(before, asked, granted.scopes.clone());
+        self.tell("a consent", change);
+        let (kept, renew_ms) = kept(granted, server, client, resource, scopes, None);
         let content = written(&kept)?;
         let token = NewToken { renew_ms, refreshable: kept.refresh.is_some(), content: &content };
         tenant.save_oauth_token(&key, &issuer, &token).await?;
         Ok(())
     }
 
-    /// What a flow of a person asks for: what it would ask for anyhow, what the person has consented to before, and what
-    /// the upstream has wanted since.
+    /// What a flow of a person asks for. `first`: what it would ask for if it were their first.
     pub(super) async fn scopes(&self, person: &Person, first: Vec<String>) -> Result<Vec<String>, ConsentError> {
         let Some(stored) = self.tenant(person)?.oauth_token(&self.key(person)).await? else { return Ok(first) };
-        let kept = read(&stored)?;
-        let all = [kept.asked, kept.scopes, kept.wanted];
-        Ok(all.iter().fold(first, |scopes, more| oauth::union(&scopes, more)))
+        Ok(read(&stored)?.scopes.next(&first))
     }
 
     /// The upstream has refused a person's token because it wants these scopes. Remembers them for the next flow.
     ///
     /// # Errors
-    /// [`ConsentError::MoreScope`] where the person should be asked. `Ok`: it would be of no use, since the person was
-    /// asked for all of them already, or too often.
+    /// [`ConsentError::MoreScope`] where the person should be asked, [`ConsentError::AskedAlready`] where that would be of
+    /// no use.
     pub(super) async fn step_up(&self, person: &Person, scopes: &[String]) -> Result<(), ConsentError> {
         let (tenant, key) = (self.tenant(person)?, self.key(person));
         let stored = tenant.oauth_token(&key).await?.ok_or(ConsentError::Needed)?;
         let mut kept = read(&stored)?;
-        let known = |scope: &String| kept.asked.contains(scope) || kept.scopes.contains(scope);
-        if kept.steps >= MAX_STEPS || scopes.iter().all(known) {
-            return Ok(());
-        }
-        let wanted = oauth::union(&kept.wanted, scopes);
-        if wanted != kept.wanted {
-            kept.wanted = wanted;
-            // A token that was renewed meanwhile does not know of it: the next refusal says it again.
-            tenant.amend_oauth_token(&key, &stored.issuer, stored.generation, &written(&kept)?).await?;
-            tracing::info!(connector = self.id, step = kept.steps + 1, "an upstream wants more scopes of a user");
+        match kept.scopes.want(scopes) {
+            Step::Useless => return Err(ConsentError::AskedAlready),
+            Step::Known => {}
+            Step::Ask(step) => {
+                // A token that was renewed meanwhile does not know of it: the next refusal says it again.
+                tenant.amend_oauth_token(&key, &stored.issuer, stored.generation, &written(&kept)?).await?;
+                tracing::info!(connector = self.id, step, "an upstream wants more scopes of a user");
+            }
         }
         Err(ConsentError::MoreScope)
+    }
+
+    /// A server has granted other scopes than those that were expected of it. Their names are its own text.
+    fn tell(&self, what: &'static str, change: Option<Change>) {
+        if let Some(Change { less, more }) = change {
+            tracing::warn!(connector = self.id, what, less, more, "an authorization server has granted other scopes");
+        }
     }
 
     /// A token that is good now: renewed by exactly one of all who ask on all replicas. `refused`: the generation that
@@ -215,9 +216,10 @@ impl Desk {
         };
         match oauth::refresh(self.fetcher()?, &before.server, &client, &before.resource, refresh).await {
             Ok(granted) => {
-                let Kept { server, resource, scopes, asked, wanted, steps, refresh, .. } = before;
-                let asked = Asked { scopes, asked, wanted, steps };
-                let (kept, renew_ms) = kept(granted, server, client, resource, asked, refresh);
+                let Kept { server, resource, scopes, refresh, .. } = before;
+                let (scopes, change) = scopes.renewed(granted.scopes.clone());
+                self.tell("a renewal", change);
+                let (kept, renew_ms) = kept(granted, server, client, resource, scopes, refresh);
                 let content = written(&kept)?;
                 let token = NewToken { renew_ms, refreshable: true, content: &content };
                 tenant.renew_oauth_token(key, &stored.issuer, stored.generation, &token).await?;
@@ -276,21 +278,13 @@ fn client_of(secret: &str, found: &Found) -> Result<(String, Option<SecretString
     Ok((id, get("client_secret")?.map(SecretString::from)))
 }
 
-/// The scopes of a token: see [`Kept`].
-struct Asked {
-    scopes: Vec<String>,
-    asked: Vec<String>,
-    wanted: Vec<String>,
-    steps: u32,
-}
-
 /// What is stored of what was granted, and when it should be renewed.
 fn kept(
     granted: Granted,
     server: Server,
     client: Client,
     resource: String,
-    asked: Asked,
+    scopes: Scopes,
     refresh: Option<SecretString>,
 ) -> (Kept, Option<i64>) {
     let now = now_ms();
@@ -298,11 +292,9 @@ fn kept(
     let refresh = granted.refresh.or(refresh);
     let ends_ms = granted.life.map(|life| now.saturating_add(ms(life)));
     let renew = granted.life.map(|life| now.saturating_add(ms(life - EARLY.min(life / 2))));
-    let Asked { scopes, asked, wanted, steps } = asked;
-    let scopes = granted.scopes.unwrap_or(scopes);
     let renew_ms = renew.filter(|_| refresh.is_some());
     let access = granted.access;
-    (Kept { access, refresh, server, client, resource, scopes, asked, wanted, steps, ends_ms }, renew_ms)
+    (Kept { access, refresh, server, client, resource, scopes, ends_ms }, renew_ms)
 }
 
 pub(super) fn read(stored: &StoredToken) -> Result<Kept, ConsentError> {

@@ -107,7 +107,7 @@ impl Personal {
     /// The upstream has answered 403: where its challenge says that the token lacks scopes, the person is asked for them.
     ///
     /// # Errors
-    /// [`ConsentError::MoreScope`].
+    /// [`ConsentError::MoreScope`], [`ConsentError::AskedAlready`].
     pub(crate) async fn forbidden(&self, headers: &HeaderMap) -> Result<(), ConsentError> {
         match Challenge::of(headers).filter(|challenge| challenge.wants_more_scope() && !challenge.scopes.is_empty()) {
             Some(challenge) => self.desk.step_up(&self.person, &challenge.scopes).await,

@@ -135,7 +135,7 @@ impl Credential {
     /// The upstream has answered 403 to a request with a person's token.
     ///
     /// # Errors
-    /// [`ConsentError::MoreScope`]: the person has to be asked for more.
+    /// [`ConsentError::MoreScope`]: the person has to be asked for more. [`ConsentError::AskedAlready`].
     pub(crate) async fn forbidden(&self, headers: &HeaderMap) -> Result<(), CredentialError> {
         match self {
             Self::Personal(personal) => Ok(personal.forbidden(headers).await?),

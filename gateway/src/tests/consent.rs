@@ -4,6 +4,7 @@ use super::harness::*;
 use serde_json::json;
 use std::time::Duration;
 
+mod attacks;
 mod authorize;
 mod crossings;
 mod deputy;
@@ -11,6 +12,7 @@ mod document;
 mod forgotten;
 mod killed;
 mod refresh;
+mod scopes;
 mod signed_in;
 mod world;
 

@@ -95,7 +95,7 @@ impl UpstreamError {
         match self {
             Self::Egress(error) => error.before_send(),
             // The upstream itself has said so.
-            Self::Credential(CredentialError::Consent(ConsentError::MoreScope)) => false,
+            Self::Credential(CredentialError::Consent(ConsentError::MoreScope | ConsentError::AskedAlready)) => false,
             Self::Absent(_) | Self::Credential(_) | Self::Busy => true,
             _ => false,
         }

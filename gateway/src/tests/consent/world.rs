@@ -19,6 +19,10 @@ pub(super) const HOST: &str = "127.0.0.1:8080";
 pub(super) struct Mood {
     /// What its metadata say besides.
     pub(super) metadata: Value,
+    /// What the metadata of the upstream say besides, such as another server.
+    pub(super) resource: Value,
+    /// What its revocation endpoint answers.
+    pub(super) revoked: u16,
     /// What its token endpoint answers: status and body, by the number of the request.
     pub(super) token: Box<dyn Fn(usize) -> (u16, String) + Send>,
     /// The scopes that a call with this token lacks.
@@ -46,7 +50,8 @@ pub(super) fn token(number: usize, life: i64) -> (u16, String) {
 impl World {
     pub(super) async fn start() -> Self {
         let (token, lacks) = (Box::new(|number| token(number, 3600)), Box::new(|_: &str| None));
-        let mood = Mood { metadata: json!({}), token, lacks, takes: Duration::from_millis(30) };
+        let (metadata, resource, takes) = (json!({}), json!({}), Duration::from_millis(30));
+        let mood = Mood { metadata, resource, revoked: 200, token, lacks, takes };
         let mood = Arc::new(Mutex::new(mood));
         let shared = Arc::clone(&mood);
         let asked = Arc::new(Mutex::new(0));
@@ -132,21 +137,24 @@ fn play(seen: &Seen, mood: &Mood, asked: &mut usize) -> Response {
             refused.headers_mut().insert("www-authenticate", challenge.parse().unwrap());
             refused
         }
-        "/prm" => json(200, json!({ "resource": format!("{base}/mcp"), "authorization_servers": [base] })),
+        "/prm" => {
+            let own = json!({ "resource": format!("{base}/mcp"), "authorization_servers": [base] });
+            json(200, with(own, &mood.resource))
+        }
         "/.well-known/oauth-authorization-server" => {
-            let mut metadata = json!({
+            let metadata = json!({
                 "issuer": base, "authorization_endpoint": format!("{base}/authorize"), "token_endpoint": format!("{base}/token"),
                 "registration_endpoint": format!("{base}/register"), "revocation_endpoint": format!("{base}/revoke"),
                 "code_challenge_methods_supported": ["S256"], "authorization_response_iss_parameter_supported": true,
                 "token_endpoint_auth_methods_supported": ["client_secret_post"],
             });
-            for (name, value) in mood.metadata.as_object().unwrap() {
-                metadata[name] = value.clone();
-            }
-            json(200, metadata)
+            json(200, with(metadata, &mood.metadata))
         }
-        "/register" => json(201, json!({ "client_id": "dyn", "client_secret": "dyn-secret" })),
-        "/revoke" => json(200, json!({})),
+        "/register" => json(
+            201,
+            json!({ "client_id": "dyn", "client_secret": format!("{}-secret", seen.headers["host"].to_str().unwrap()) }),
+        ),
+        "/revoke" => json(mood.revoked, json!({})),
         "/token" => {
             let (status, body) = (mood.token)(*asked);
             *asked += 1;
@@ -156,6 +164,13 @@ fn play(seen: &Seen, mood: &Mood, asked: &mut usize) -> Response {
         }
         _ => json(404, json!({})),
     }
+}
+
+fn with(mut document: Value, more: &Value) -> Value {
+    for (name, value) in more.as_object().unwrap() {
+        document[name] = value.clone();
+    }
+    document
 }
 
 /// A request of the person at the machine.
