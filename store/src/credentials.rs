@@ -35,7 +35,7 @@ pub type Fields = BTreeMap<String, SecretString>;
 pub struct About {
     /// The connector's id in lower case.
     pub connector: String,
-    /// Grows by one with each change.
+    /// Grows by one with each change, and was never another's: not a deleted tenant's of the same name either.
     pub version: i64,
     /// Names of the fields that have a value.
     pub fields: Vec<String>,
@@ -140,9 +140,10 @@ const ALL: &str = "SELECT connector, version, saved_ms, saved_by, expires_ms, us
 const NAMES: &str = "SELECT connector, field FROM credential_fields WHERE tenant = $1 ORDER BY connector, field";
 const VALUES: &str =
     "SELECT field, version, sealed FROM credential_fields WHERE tenant = $1 AND connector = $2 ORDER BY field";
-// The row is locked by the update itself, so that of two saves at once each gets a version of its own.
+// The row is locked by the update itself, so that of two saves at once each gets a version of its own. A first one begins
+// above all that deleted tenants had: a service may still hold the credential of a tenant of this name.
 const NEXT: &str = "INSERT INTO credential_sets (tenant, connector, version, saved_ms, saved_by, expires_ms) \
-    VALUES ($1, $2, 1, $3, $4, $5) ON CONFLICT (tenant, connector) DO UPDATE SET \
+    VALUES ($1, $2, (SELECT highest + 1 FROM retired_versions WHERE id = 1), $3, $4, $5) ON CONFLICT (tenant, connector) DO UPDATE SET \
     version = credential_sets.version + 1, saved_ms = excluded.saved_ms, saved_by = excluded.saved_by, \
     expires_ms = excluded.expires_ms, used_ms = NULL, revoked_ms = NULL RETURNING version";
 const HOLDERS: &str = "SELECT tenant, version FROM credential_sets /* every tenant */ \

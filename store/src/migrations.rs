@@ -66,19 +66,34 @@ pub const STEPS: &[Step] = &[
         sql: include_str!("migrations/0007_registrations.sql"),
         tenant_tables: &[],
     },
+    Step {
+        version: 8,
+        name: "retired versions",
+        sql: include_str!("migrations/0008_retired_versions.sql"),
+        tenant_tables: &[],
+    },
 ];
 
 /// What may be lost in a crash: PostgreSQL does not log it.
 const UNLOGGED: &[&str] = &["redeemed_leases"];
 
 /// Triggers, which each database spells in its own way, by the name of the step that they belong to.
-const TRIGGERS: &[(&str, Triggers)] = &[(
-    "audit",
-    Triggers {
-        postgres: include_str!("migrations/audit_triggers.postgres.sql"),
-        sqlite: include_str!("migrations/audit_triggers.sqlite.sql"),
-    },
-)];
+const TRIGGERS: &[(&str, Triggers)] = &[
+    (
+        "audit",
+        Triggers {
+            postgres: include_str!("migrations/audit_triggers.postgres.sql"),
+            sqlite: include_str!("migrations/audit_triggers.sqlite.sql"),
+        },
+    ),
+    (
+        "retired versions",
+        Triggers {
+            postgres: include_str!("migrations/retired_triggers.postgres.sql"),
+            sqlite: include_str!("migrations/retired_triggers.sqlite.sql"),
+        },
+    ),
+];
 
 struct Triggers {
     postgres: &'static str,

@@ -168,5 +168,8 @@ mod tests {
         assert!(acme.read().await.unwrap().vault().await.unwrap().is_none());
         assert_eq!(store.every_tenant().list().await.unwrap(), [tenant("globex")]);
         assert!(store.tenant(&tenant("globex")).load_credential(&odoo()).await.unwrap().is_some());
+        saved(&store, "acme").await;
+        let anew = acme.load_credential(&odoo()).await.unwrap().unwrap();
+        assert_eq!(anew.version, 2, "no version is ever used twice");
     }
 }

@@ -114,3 +114,31 @@ async fn t9_a_deleted_tenant_is_gone_for_every_replica() {
         assert_eq!(password(&one, "acme").await, REFUSED);
     }
 }
+
+/// T9: a tenant that is deleted and made anew begins at no version that was used before: what a service still holds, and a
+/// probe that ends late, are of the one that was deleted.
+#[tokio::test]
+async fn t9_a_tenant_that_is_made_anew_begins_at_a_version_that_nobody_has_seen() {
+    for database in Database::both() {
+        let store = database.store(&ring(&[1])).await;
+        let acme = of(&store, "acme");
+        let version = async || acme.credential(&odoo()).await.unwrap().unwrap().version;
+        for expected in 1..=3 {
+            save(&store, "acme", "hunter2").await;
+            assert_eq!(version().await, expected);
+        }
+        assert_eq!(acme.delete().await, Ok(true));
+        save(&store, "acme", "other").await;
+        assert_eq!((version().await, password(&store, "acme").await), (4, Ok(Some("other".to_owned()))));
+        acme.checked_credential(&odoo(), 3, Some("AuthFailed")).await.unwrap();
+        assert_eq!(acme.credential(&odoo()).await.unwrap().unwrap().checked, None, "a late probe");
+        // A row that goes any other way counts as well, and one with a lower version takes nothing back.
+        save(&store, "globex", "swordfish").await;
+        save(&store, "globex", "swordfish").await;
+        assert_eq!(database.attack("DELETE FROM tenants WHERE id = 'globex'").await, 1);
+        assert_eq!(acme.delete().await, Ok(true));
+        save(&store, "acme", "another").await;
+        assert_eq!(version().await, 6);
+        assert_eq!(database.number("SELECT COUNT(*) FROM retired_versions").await, 1);
+    }
+}

@@ -94,6 +94,23 @@ async fn t6_a_lease_for_a_trial_yields_no_stored_credential() {
     assert_eq!(called.0, StatusCode::FORBIDDEN, "{}", called.1);
 }
 
+/// T9: a tenant that is deleted and made anew at once calls with nothing that a service remembers of the deleted one, as
+/// soon as the gateway has looked for the version again.
+#[tokio::test(flavor = "multi_thread")]
+async fn t9_a_tenant_that_is_made_anew_calls_with_nothing_of_the_deleted_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(&folder).await;
+    // The service keeps what it has for 5 s from here; the gateway believes a version for 2 s.
+    assert_eq!(world.call(1, "a", "canary-1-a").await["result"]["isError"], false);
+    let (status, answer) = world.api("DELETE", "/api/tenants/tenant1", &Value::Null).await;
+    assert_eq!(status, StatusCode::NO_CONTENT, "{answer}");
+    let (status, answer) = world.api("PUT", PATH, &json!({ "fields": { "password": "anew-1-a" } })).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    let called = world.call(1, "a", "anew-1-a").await;
+    assert_eq!(called["result"]["structuredContent"]["right"], true, "{called}");
+}
+
 /// T9: a deleted tenant's credential is used no more once what a service keeps for 5 s is over.
 #[tokio::test(flavor = "multi_thread")]
 async fn t9_a_deleted_tenant_is_served_no_more_after_5_s() {
