@@ -161,3 +161,6 @@ fn tell(error: &RedeemError) -> ToolError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,9 @@
-//! T8: connections of one tenant are never those of another, however their calls meet.
+//! T8: connections of one tenant are never those of another, however their calls meet. T9: they are closed once nobody
+//! calls for that tenant any more, as after its deletion.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use aperium_core::id::{ConnectorId, ConnectorName, RequestId, TenantId};
 use aperium_mcp_service::broker::{Broker, Platform, RedeemError, Redeemed};
@@ -95,4 +97,11 @@ async fn t8_no_connection_is_ever_used_for_two_tenants() {
     }
     assert!(answered >= CALLS / 2, "{answered} of {CALLS}");
     assert!(owners.len() < answered, "connections are used again, or this test shows nothing");
+    // T9: what a deleted tenant had open is closed with what the service keeps of it, without another call.
+    let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE usename LIKE 'tenant%'";
+    let began = Instant::now();
+    while server.psql("postgres", sql).trim() != "0" {
+        assert!(began.elapsed() < Duration::from_secs(10), "connections of tenants are still open");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
 }

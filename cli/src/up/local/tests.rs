@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use world::{SERVICE_TOKEN, World, audience, canary, id, in_memory, tenant};
 
@@ -156,4 +156,53 @@ async fn while_a_service_has_a_credential_a_call_asks_the_broker_for_nothing() {
     }
     let reads = counted.1.load(Ordering::Relaxed) - before;
     assert!(reads == 1 && calls > 50, "{calls} calls, {reads} reads");
+}
+
+/// A database of which no row opens from a moment on: moved, cut, or sealed for somebody else.
+#[derive(Debug)]
+struct Spoilt(Arc<MemoryCredentials>, AtomicBool);
+
+impl CredentialReader for Spoilt {
+    fn load<'a>(&'a self, tenant: &'a TenantId, connector: &'a ConnectorId) -> Answer<'a, Option<Loaded>> {
+        match self.1.load(Ordering::Relaxed) {
+            true => Box::pin(async { Err(CredentialsDown) }),
+            false => self.0.load(tenant, connector),
+        }
+    }
+
+    fn version<'a>(&'a self, tenant: &'a TenantId, connector: &'a ConnectorId) -> Answer<'a, Option<u64>> {
+        self.0.version(tenant, connector)
+    }
+
+    fn holders<'a>(&'a self, connector: &'a ConnectorId) -> Answer<'a, Vec<(TenantId, u64)>> {
+        self.0.holders(connector)
+    }
+
+    fn checked<'a>(&'a self, whose: (&'a TenantId, &'a ConnectorId), version: u64, check: &'a Check) -> Answer<'a, ()> {
+        self.0.checked(whose, version, check)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t3_a_service_whose_credentials_do_not_open_is_not_ready_and_calls_with_none() {
+    let (credentials, broker) = in_memory(&["a"]);
+    let spoilt = Arc::new(Spoilt(credentials, AtomicBool::new(false)));
+    let world = World::over(&["a"], BrokerConfig { credentials: spoilt.clone(), ..broker }, None).await;
+    spoilt.1.store(true, Ordering::Relaxed);
+    for name in ["a", "single"] {
+        world.kill(name);
+    }
+    let report = async |name: &str| world.ask_pod(name, Request::get("/readyz").body(Body::empty()).unwrap()).await;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(5) {
+        for name in ["a", "single"] {
+            let (status, said) = report(name).await;
+            assert_eq!((status, &said["ready"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(false)), "{name}: {said}");
+        }
+        let answer = world.call(1, "a", &canary(1, "a")).await;
+        assert!(answer["result"]["isError"] != false && !answer.to_string().contains("\"right\""), "{answer}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let said = report("a").await.1;
+    assert!(said["tenants"]["failing"].as_u64() > Some(0), "it was probed meanwhile: {said}");
 }
