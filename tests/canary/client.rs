@@ -29,6 +29,11 @@ impl Client {
         Self { cookies: Arc::default(), ..self.clone() }
     }
 
+    /// Where it connects to.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.base.trim_start_matches("http://").parse().expect("an address")
+    }
+
     /// Sends a request with the cookies; what comes back is seen, the value of a cookie aside: that is its owner's.
     pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         let reply = self.send_unseen(method, path, headers, body).await;

@@ -1,5 +1,8 @@
 //! Unique secrets through everything that the programs do: each is found in no log, answer, trace, metric, process list,
 //! file or page of a database, the few places aside that are its home. What is legitimately visible must be found.
+//!
+//! Everything goes over HTTP/1.1, because our listeners speak nothing else: what begins as HTTP/2 is refused, and that is
+//! looked at as well (`story/mistakes.rs`). Upstreams are asked for HTTP/2 over TLS alone, by the same requests.
 
 #![expect(
     clippy::expect_used,
@@ -35,6 +38,7 @@ async fn no_secret_comes_out_of_aperium_up_with_its_services_and_its_sqlite_file
     credentials::queried(&bed, &running).await;
     calls::all(&bed, &running, &bed.tokens.acme).await;
     mistakes::in_requests(&bed, &running, &bed.tokens.boss).await;
+    mistakes::over_http2(&bed, &running).await;
     reads::all(&bed, &running, &bed.tokens.boss).await;
     credentials::revoked(&bed, &running).await;
     mistakes::in_files(&bed);
@@ -53,6 +57,7 @@ async fn no_secret_comes_out_of_aperium_up_with_its_services_and_its_sqlite_file
         "password in a Secret",
         "credential of apibasic",
         "access token of a client",
+        "secret over HTTP/2",
         "key that seals",
         "key that signs leases",
     ];
@@ -76,6 +81,7 @@ async fn no_secret_comes_out_of_a_configuration_document_and_the_consent_of_the_
     }
     document::changed(&bed, &running).await;
     mistakes::in_requests(&bed, &running, "").await;
+    mistakes::over_http2(&bed, &running).await;
     reads::all(&bed, &running, "").await;
     bed.places.add_program("aperium up", &running.process);
     bed.places.add_files(Kind::Pages, &bed.path("data"));
@@ -91,6 +97,7 @@ async fn no_secret_comes_out_of_a_configuration_document_and_the_consent_of_the_
         "code of a connector",
         "access token of a user",
         "refresh token of a user",
+        "secret over HTTP/2",
     ];
     nothing_came_out(&bed, &FILES, &secrets, home);
 }
@@ -112,6 +119,7 @@ async fn no_secret_comes_out_of_the_gateway_a_service_and_postgresql() {
     }
     let mut service = service::all(&bed).await;
     mistakes::in_requests(&bed, &running, &bed.tokens.boss).await;
+    mistakes::over_http2(&bed, &running).await;
     reads::all(&bed, &running, &bed.tokens.boss).await;
     bed.places.add_program("aperium-gateway", &running.process);
     bed.places.add_program("aperium-mcp", &service.process);
@@ -140,6 +148,7 @@ async fn no_secret_comes_out_of_the_gateway_a_service_and_postgresql() {
         "password of the platform",
         "token of a service",
         "password of a service",
+        "secret over HTTP/2",
         "key that seals",
     ];
     nothing_came_out(&bed, &[&FILES[..], &[Kind::Rows]].concat(), &secrets, home);

@@ -2,8 +2,13 @@
 
 use crate::bed::{Bed, Running};
 use crate::client::query;
-use aperium_tests::binaries;
+use crate::places::Kind;
+use aperium_tests::{binaries, http};
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How long nothing comes before an answer is taken to be whole.
+const QUIET: Duration = Duration::from_millis(300);
 
 /// Requests. `admin`: the token of one; none for the person at the machine.
 pub(crate) async fn in_requests(bed: &Bed, running: &Running, admin: &str) {
@@ -64,6 +69,35 @@ pub(crate) async fn in_requests(bed: &Bed, running: &Running, admin: &str) {
         let config = format!("{{\"connectors\": {{\"servers\": {{\"a\": {server}}}}}}}");
         client.ask(admin, "POST", "/aperture/config:validate", &json!({"config": config})).await;
         client.ask(admin, "PUT", "/api/config", &json!({"config": config, "hash": "x"})).await;
+    }
+}
+
+/// Requests of HTTP/2, begun with prior knowledge and by an upgrade. No listener speaks it (`platform/src/serve.rs` says
+/// why), so nothing else can go that way; what a client sends before it hears so is a mistake like the others.
+pub(crate) async fn over_http2(bed: &Bed, running: &Running) {
+    let token = bed.planted.plant("secret over HTTP/2");
+    // HPACK without its tables: each name and each value in letters, after its length.
+    let text = |text: &str| [&[u8::try_from(text.len()).expect("a short text")], text.as_bytes()].concat();
+    let field = |name: &str, value: &str| [&[0][..], &text(name), &text(value)].concat();
+    let (bearer, path) = (format!("Bearer {token}"), format!("/api/whoami?{}", query(&[("token", &token)])));
+    let fields = [(":method", "GET"), (":scheme", "http"), (":authority", "localhost"), (":path", &path)];
+    let fields = fields.into_iter().chain([("authorization", bearer.as_str())]);
+    let block: Vec<u8> = fields.flat_map(|(name, value)| field(name, value)).collect();
+    let length = u16::try_from(block.len()).expect("a short frame").to_be_bytes();
+    let (settings, end_of_all) = ([0, 0, 0, 4, 0, 0, 0, 0, 0], 0x5);
+    let headers = [&[0, length[0], length[1], 1, end_of_all, 0, 0, 0, 1][..], &block].concat();
+    let prior = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..], &headers].concat();
+    let upgrade = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {bearer}\r\nConnection: Upgrade, HTTP2-Settings\r\n\
+         Upgrade: h2c\r\nHTTP2-Settings: {token}\r\n\r\n"
+    );
+    for client in std::iter::once(&running.client).chain(&running.admin) {
+        for (sent, refusal) in [(&prior[..], "HTTP/1.1 505 "), (upgrade.as_bytes(), "HTTP/1.1 4")] {
+            let answer = http::raw(client.address(), sent, QUIET).await.expect("an answer");
+            let said = String::from_utf8_lossy(&answer).into_owned();
+            assert!(said.starts_with(refusal), "no HTTP/2 is spoken here, or this test must speak it: {said}");
+            bed.places.add(Kind::Answer, "HTTP/2", answer);
+        }
     }
 }
 
