@@ -212,6 +212,31 @@ mod tests {
         assert_eq!(split_uri("ui://nothing"), None);
     }
 
+    /// A hundred thousand pairs of connectors and tools, out of few letters so that many would meet.
+    #[test]
+    fn m2_no_two_tools_of_any_connectors_are_exposed_under_one_name() {
+        let (ids, parts) = (["a", "ab", "b", "a1", "abc"], ["a", "b", "_", "ab", "__", "a_b", ".", "é", "1", ""]);
+        let (mut shown, mut state) = (std::collections::HashMap::new(), 1_u64);
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        for _ in 0..100_000 {
+            let owner = ids[next(ids.len())];
+            let other = ids[next(ids.len())];
+            // Often with the prefix of another connector, or its own.
+            let prefix = if next(2) == 0 { format!("{other}_") } else { String::new() };
+            let tool = (0..=next(4)).fold(prefix, |name, _| name + parts[next(parts.len())]);
+            let map = ExposedNames::new(&id(owner), Prefixing::Always, [tool.as_str()]);
+            for (name, upstream) in map.iter() {
+                let before = shown.insert(name.to_owned(), (owner, upstream.to_owned()));
+                assert!(before.is_none_or(|before| before == (owner, upstream.to_owned())), "{name}");
+                assert_eq!(id_of_exposed(name), Some(owner));
+            }
+        }
+        assert!(shown.len() > 10_000, "{}", shown.len());
+    }
+
     proptest! {
         #[test]
         fn an_exposed_uri_leads_back_to_its_connector_and_itself(

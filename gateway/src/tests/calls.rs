@@ -254,6 +254,8 @@ async fn m14_a_caller_who_leaves_ends_the_call_upstream() {
         .await
         .expect("the upstream still works for nobody")
         .unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(starts.try_recv().is_err(), "the call is not sent again");
 }
 
 #[tokio::test]

@@ -171,6 +171,8 @@ async fn m14_a_caller_who_leaves_a_stream_cancels_it_at_a_legacy_upstream() {
     tokio::time::timeout(Duration::from_secs(1), cancelled).await.expect("not cancelled");
     let id = fake.last("tools/call").json()["id"].clone();
     assert_eq!(fake.last("notifications/cancelled").json()["params"]["requestId"], id);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(fake.count("tools/call"), 1, "the call is not sent again");
 }
 
 #[tokio::test]
