@@ -97,6 +97,12 @@ impl Manager {
         }
     }
 
+    /// The same with another way to remote connectors.
+    #[cfg(test)]
+    pub(crate) fn reaching(self, external: ExternalClient) -> Self {
+        Self { external: Ok(external), ..self }
+    }
+
     /// Takes events until the token is cancelled. Events that wait together make one Snapshot.
     pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>, shutdown: CancellationToken) {
         loop {

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower::ServiceExt as _;
 
+mod again;
+
 /// Everything that a reader who understands only part of it could lose.
 const WILD: &str = r#"{"zeta":1,"content":[{"type":"hologram","data":"x","depth":1e2},{"text":"a\u00e9é","type":"text","annotations":{"x":{}}}],"big":123456789012345678901234567890,"float":1.10,"structuredContent":[null,true,{"k":-0.0}],"_meta":{"vendor/x":{"b":1,"a":2}},"resultType":"complete","alpha":{}}"#;
 const WILD_TOOL: &str = r#"{"outputSchema":{"z":1,"a":{"const":12345678901234567890123}},"name":"wild","vendor-key":[1, 2],"execution":{"taskSupport":"forbidden"},"annotations":{"readOnlyHint":true,"custom":"x"},"inputSchema":{"type":"object"}}"#;

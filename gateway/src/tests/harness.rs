@@ -25,7 +25,7 @@ use crate::state::State;
 use crate::writer::Writer;
 use aperium_crds::{Settings, structural};
 use aperium_platform::bearer::TokenSource;
-use aperium_platform::egress::ClusterEndpoint;
+use aperium_platform::egress::{ClusterEndpoint, ExternalClient};
 use aperium_platform::lease::LeaseSigner;
 use aperium_platform::seal::{KeyRing, Sealer};
 use aperium_store::Store;
@@ -98,6 +98,8 @@ pub(super) struct Setup {
     pub(super) broker: BrokerConfig,
     pub(super) database: Option<Store>,
     pub(super) login: Option<std::path::PathBuf>,
+    /// The way to remote connectors, where it is not that of the settings.
+    pub(super) external: Option<ExternalClient>,
 }
 
 impl Default for Setup {
@@ -122,6 +124,7 @@ impl Default for Setup {
             broker: BrokerConfig::without_credentials(LeaseSigner::fixed(KeyRing::generate().unwrap())),
             database: None,
             login: None,
+            external: None,
         }
     }
 }
@@ -232,7 +235,10 @@ impl Setup {
             spans,
             loaded: AtomicBool::new(false),
         });
-        let manager = Manager::new(Arc::clone(&state), own, settings, events.clone(), changed);
+        let mut manager = Manager::new(Arc::clone(&state), own, settings, events.clone(), changed);
+        if let Some(external) = self.external {
+            manager = manager.reaching(external);
+        }
         tokio::spawn(manager.run(receiver, stop.clone()));
         if let Some(scribe) = scribe {
             tokio::spawn(scribe.run(stop.clone()));
