@@ -42,6 +42,8 @@ fn the_printed_curl_lines_work_and_ctrl_c_stops_all() {
     assert!(bash(curls[1]).contains("\"orders"), "the tables are listed");
     let rows = bash(curls[2]);
     assert!(rows.contains("\"structuredContent\"") && !rows.contains("\"isError\":true"), "a query runs: {rows}");
+    let said = process.log();
+    assert!(!said.contains("\"WARN\"") && !said.contains("\"ERROR\""), "nothing to warn of: {said}");
 
     process.signal(Signal::INT);
     let status = process.wait(Duration::from_secs(20)).expect("it ends");

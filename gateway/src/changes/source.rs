@@ -53,6 +53,8 @@ impl Source {
     ) -> Result<Option<Self>, UpstreamError> {
         let opening = async {
             match &**session {
+                // A server that declares none would answer with an error, and many would warn of it in their logs.
+                Session::Stateless if !upstream.about().tells_changes() => Ok(None),
                 Session::Stateless => listen(upstream, session, followed).await,
                 Session::Legacy { stream: Some(stream), .. } => Ok(Some(Self::Notices(stream.notices()))),
                 Session::Legacy { .. } => {

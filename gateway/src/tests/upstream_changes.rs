@@ -1,5 +1,6 @@
 use super::harness::*;
 use crate::snapshot::Kind;
+use http::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -65,21 +66,34 @@ async fn a_stream_that_breaks_unregisters_nothing_and_is_opened_again() {
     gateway.until(|snapshot| snapshot.exposed(Kind::Tools, "odoo_second").is_some()).await;
 }
 
+/// How often an upstream was asked for a stream of changes.
+fn asked(fake: &Fake) -> usize {
+    let seen = fake.seen.lock().unwrap();
+    seen.iter().filter(|seen| seen.method == Method::GET || seen.json()["method"] == "subscriptions/listen").count()
+}
+
+/// A server of the stateless protocol that declares what it does not have.
+async fn boastful() -> Fake {
+    Fake::start(|seen: Seen| async move {
+        if seen.json()["method"] == "server/discover" {
+            let capabilities = json!({ "tools": { "listChanged": true } });
+            let about =
+                json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": capabilities });
+            return result(&seen, &about);
+        }
+        stateless(&seen, &definitions(&["echo"]))
+    })
+    .await
+}
+
 #[tokio::test]
-async fn an_upstream_that_offers_no_stream_is_asked_once() {
-    for fake in [Fake::stateless(&["echo"]).await, Fake::legacy(&["echo"]).await] {
+async fn an_upstream_that_has_no_stream_of_changes_is_asked_once_and_one_that_declares_none_never() {
+    let fakes = [(Fake::stateless(&["echo"]).await, 0), (boastful().await, 1), (Fake::legacy(&["echo"]).await, 1)];
+    for (fake, times) in fakes {
         let _gateway =
             Setup::default().url("odoo", fake.address, &Value::Null).grant("client:agent", &["**"]).start().await;
-        let asked = || {
-            let seen = fake.seen.lock().unwrap();
-            seen.iter()
-                .filter(|seen| seen.method == http::Method::GET || seen.json()["method"] == "subscriptions/listen")
-                .count()
-        };
-        soon(|| asked() == 1).await;
-        tokio::time::sleep(Duration::from_millis(2500)).await;
-        assert_eq!(asked(), 1);
-        assert!(fake.count("tools/list") >= 2, "polled all the same");
+        soon(|| asked(&fake) == times && fake.count("tools/list") >= 3).await;
+        assert_eq!(asked(&fake), times, "polled all the same, and not asked for a stream with each poll");
     }
 }
 

@@ -6,6 +6,8 @@ use serde_json::value::RawValue;
 
 /// The most bytes of instructions that are kept.
 const MAX_INSTRUCTIONS: usize = 8 * 1024;
+/// What a server declares that tells of changes: of its lists, or of resources that somebody follows.
+const CHANGES: [&str; 4] = ["tools.listChanged", "prompts.listChanged", "resources.listChanged", "resources.subscribe"];
 
 /// What an upstream says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,6 +44,11 @@ impl About {
                 .is_some_and(|value| value.get() == "true"),
         }
     }
+
+    /// Whether it declares that it tells of any change.
+    pub(crate) fn tells_changes(&self) -> bool {
+        CHANGES.into_iter().any(|capability| self.declares(capability))
+    }
 }
 
 fn cut(text: &str) -> &str {
@@ -67,6 +74,22 @@ mod tests {
         let stateless = about(r#"{"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"g"}}}"#);
         assert_eq!(stateless.server.as_deref(), Some(r#"{"name":"g"}"#));
         assert!(!stateless.declares("tools"));
+    }
+
+    #[test]
+    fn a_server_tells_changes_of_whatever_it_declares() {
+        for declared in [
+            r#"{"tools":{"listChanged":true}}"#,
+            r#"{"tools":{},"prompts":{"listChanged":true}}"#,
+            r#"{"resources":{"listChanged":true}}"#,
+            r#"{"resources":{"subscribe":true,"listChanged":false}}"#,
+        ] {
+            assert!(about(&format!(r#"{{"capabilities":{declared}}}"#)).tells_changes(), "{declared}");
+        }
+        for declared in [r#"{"tools":{},"prompts":{},"resources":{}}"#, r#"{"tools":{"listChanged":false}}"#, "{}"] {
+            assert!(!about(&format!(r#"{{"capabilities":{declared}}}"#)).tells_changes(), "{declared}");
+        }
+        assert!(!About::default().tells_changes());
     }
 
     #[test]
