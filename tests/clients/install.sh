@@ -3,25 +3,13 @@
 # checkout. Prints the folder: `node_modules` with a Node in it, `venv` with a Python. Needs npm, python3 (3.10 or newer,
 # with venv) and a package index.
 set -euo pipefail
-
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-key=$(cat "$here/package.json" "$here/package-lock.json" "$here/requirements.txt" | sha256sum | cut -c1-16)
-cache=${APERIUM_CACHE:-$HOME/.cache/aperium}
-folder=$cache/clients-$key
+. "$here/../installed.sh"
 
-# Tests of several programs may want it at the same time: the first installs, the others wait.
-mkdir -p "$cache"
-exec 9>"$folder.lock"
-flock 9
+fill() {
+  npm_packages
+  python_packages "$folder/venv"
+}
 
-if [ ! -e "$folder/.complete" ]; then
-  rm -rf "$folder"
-  mkdir -p "$folder"
-  cp "$here/package.json" "$here/package-lock.json" "$folder"
-  (cd "$folder" && npm ci --no-audit --no-fund --loglevel=error >&2)
-  python3 -m venv "$folder/venv" >&2
-  "$folder/venv/bin/python" -m pip install --quiet --no-deps --disable-pip-version-check -r "$here/requirements.txt" >&2
-  "$folder/venv/bin/python" -m pip check >&2
-  touch "$folder/.complete"
-fi
+installed clients "$here/package.json" "$here/package-lock.json" "$here/requirements.txt"
 echo "$folder"
