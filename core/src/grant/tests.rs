@@ -1,5 +1,7 @@
 use super::*;
-use crate::id::TenantId;
+use crate::caller::Principal;
+use crate::id::{ConnectorId, TenantId};
+use std::str::FromStr as _;
 
 mod matrix;
 mod naive;
