@@ -19,7 +19,7 @@ use crate::service::readiness::watch;
 use crate::service::{Clients, Of, Service};
 
 /// The largest request body, in bytes, unless configured otherwise.
-pub const DEFAULT_MAX_BODY: usize = 4 * 1024 * 1024;
+pub(crate) const DEFAULT_MAX_BODY: usize = 4 * 1024 * 1024;
 
 /// Everything one service needs.
 pub struct ServiceConfig {
@@ -51,6 +51,35 @@ pub struct ServiceConfig {
     pub max_body: usize,
     /// The limits of the listener.
     pub limits: ServerLimits,
+}
+
+impl ServiceConfig {
+    /// A service of which nobody has said more than this: no tenant of its own, no settings, every tool, the default
+    /// limits, and nothing of the machine that it runs on.
+    #[must_use]
+    pub fn new(
+        connector: Arc<dyn Connector>,
+        token: TokenSource,
+        credentials: CredentialsSource,
+        egress: EgressPolicy,
+    ) -> Self {
+        Self {
+            connector,
+            token,
+            credentials,
+            tenant: None,
+            settings: Value::Object(serde_json::Map::new()),
+            calls: CallRules::default(),
+            hide: Vec::new(),
+            egress,
+            facts: None,
+            allowed_hosts: Vec::new(),
+            metrics_open: false,
+            local: false,
+            max_body: DEFAULT_MAX_BODY,
+            limits: ServerLimits::default(),
+        }
+    }
 }
 
 /// Why a service cannot start.

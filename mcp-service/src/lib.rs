@@ -27,6 +27,6 @@ mod service;
 pub mod worker;
 
 pub use calls::{CallRules, CallRulesError, Writes};
-pub use config::{DEFAULT_MAX_BODY, ServeError, ServiceConfig, serve};
+pub use config::{ServeError, ServiceConfig, serve};
 pub use credentials::CredentialsSource;
 pub use run::run;

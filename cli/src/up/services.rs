@@ -10,10 +10,9 @@ use aperium_crds::connector::{CredentialSource, Service, Writes};
 use aperium_gateway::folder::Folder;
 use aperium_gateway::{BrokerConfig, GivenService};
 use aperium_mcp_service::connector::Connector as Module;
-use aperium_mcp_service::{CallRules, CredentialsSource, DEFAULT_MAX_BODY, ServiceConfig, serve};
+use aperium_mcp_service::{CallRules, CredentialsSource, ServiceConfig, serve};
 use aperium_platform::bearer::TokenSource;
 use aperium_platform::egress::{ClusterEndpoint, EgressPolicy};
-use aperium_platform::serve::ServerLimits;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -97,21 +96,14 @@ impl Prepared {
             Some(Writes::Enabled) => aperium_mcp_service::Writes::Enabled,
             Some(Writes::Disabled) | None => aperium_mcp_service::Writes::Disabled,
         };
+        let credentials = self.credentials(folder, broker, service)?;
         Ok(ServiceConfig {
-            connector: Arc::clone(&self.module),
-            token,
-            credentials: self.credentials(folder, broker, service)?,
             tenant: service.tenant.as_deref().map(TenantId::parse).transpose().context("spec.service.tenant")?,
             settings: service.settings.clone().unwrap_or_else(|| serde_json::json!({})),
             calls: CallRules::parse(&calls.to_string()).context("calls")?.with_writes(writes),
             hide: spec.tools.hide.clone(),
-            egress: egress.clone(),
-            facts: None,
-            allowed_hosts: Vec::new(),
-            metrics_open: false,
             local: true,
-            max_body: DEFAULT_MAX_BODY,
-            limits: ServerLimits::default(),
+            ..ServiceConfig::new(Arc::clone(&self.module), token, credentials, egress.clone())
         })
     }
 

@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use aperium_core::id::ModuleName;
 use aperium_mcp_service::broker::Platform;
 use aperium_mcp_service::connector::{Connector, Fields};
-use aperium_mcp_service::{CallRules, CredentialsSource, DEFAULT_MAX_BODY, ServiceConfig, connectors, serve};
+use aperium_mcp_service::{CallRules, CredentialsSource, ServiceConfig, connectors, serve};
 use aperium_platform::bearer::TokenSource;
 use aperium_platform::egress::{EgressPolicy, EgressRules, ExternalClient, LoopbackOpening, Reach};
 use aperium_platform::lease::LEASE_HEADER;
-use aperium_platform::serve::ServerLimits;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -118,27 +117,19 @@ impl Service {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let rules = EgressRules { loopback: Some(LoopbackOpening::default()), ..EgressRules::default() };
         let egress = EgressPolicy::new(rules).unwrap();
-        let (credentials, source) = watch::channel(options.fields());
+        let (fields, source) = watch::channel(options.fields());
         let stop = CancellationToken::new();
+        let token = TokenSource::fixed(SecretString::from(TOKEN));
+        let credentials = platform.map_or(CredentialsSource::Memory(source), CredentialsSource::Platform);
         let config = ServiceConfig {
-            connector: connector(),
-            token: TokenSource::fixed(SecretString::from(TOKEN)),
-            credentials: platform.map_or(CredentialsSource::Memory(source), CredentialsSource::Platform),
-            tenant: None,
             settings: options.settings,
             calls: CallRules::parse(&options.calls.to_string()).unwrap(),
             hide: options.hide,
-            egress: egress.clone(),
-            facts: None,
-            allowed_hosts: Vec::new(),
-            metrics_open: false,
-            local: false,
-            max_body: DEFAULT_MAX_BODY,
-            limits: ServerLimits::default(),
+            ..ServiceConfig::new(connector(), token, credentials, egress.clone())
         };
         tokio::spawn(serve(config, listener, stop.clone()));
         let client = ExternalClient::new(egress, Reach::Admin).unwrap();
-        Self { url, credentials, client, stop, _server: Arc::clone(server) }
+        Self { url, credentials: fields, client, stop, _server: Arc::clone(server) }
     }
 
     pub(crate) async fn send(&self, path: &str, body: Option<String>) -> (StatusCode, Value) {

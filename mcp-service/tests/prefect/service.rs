@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aperium_mcp_service::connectors::prefect;
-use aperium_mcp_service::{CallRules, CredentialsSource, DEFAULT_MAX_BODY, ServiceConfig, serve};
+use aperium_mcp_service::{CredentialsSource, ServiceConfig, serve};
 use aperium_platform::bearer::TokenSource;
-use aperium_platform::serve::ServerLimits;
 use aperium_tests::{ports, wait};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -31,22 +30,9 @@ async fn readiness(api_url: &str, auth: &str, reason: &str) -> Value {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let config = ServiceConfig {
-        connector: Arc::new(prefect::Prefect::new()),
-        token: TokenSource::fixed("token-of-the-test".into()),
-        credentials: CredentialsSource::fixed(fields_of(api_url, &[("auth_string", auth)])),
-        tenant: None,
-        settings: json!({}),
-        calls: CallRules::default(),
-        hide: Vec::new(),
-        egress: policy(),
-        facts: None,
-        allowed_hosts: Vec::new(),
-        metrics_open: false,
-        local: false,
-        max_body: DEFAULT_MAX_BODY,
-        limits: ServerLimits::default(),
-    };
+    let token = TokenSource::fixed("token-of-the-test".into());
+    let credentials = CredentialsSource::fixed(fields_of(api_url, &[("auth_string", auth)]));
+    let config = ServiceConfig::new(Arc::new(prefect::Prefect::new()), token, credentials, policy());
     let service = tokio::spawn(serve(config, listener, stop.clone()));
     let what = format!("the credentials are {reason}");
     let report = wait::until(&what, Duration::from_secs(60), || async {

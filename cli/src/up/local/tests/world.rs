@@ -10,13 +10,12 @@ use aperium_gateway::{
     BrokerConfig, CatalogSource, GatewayConfig, Given, GivenService, Listeners, Own, Resources, SettingsSource,
 };
 use aperium_mcp_service::connector::{Args, Connector, CredentialField, Info, SettingsSpec, Tool, ToolError, Upstream};
-use aperium_mcp_service::{CallRules, CredentialsSource, DEFAULT_MAX_BODY, ServiceConfig, serve};
+use aperium_mcp_service::{CredentialsSource, ServiceConfig, serve};
 use aperium_platform::bearer::TokenSource;
 use aperium_platform::body;
 use aperium_platform::egress::{ClusterClient, ClusterEndpoint, EgressPolicy};
 use aperium_platform::lease::{Audience, LeaseSigner, Scope};
 use aperium_platform::seal::{KeyRing, Sealer};
-use aperium_platform::serve::ServerLimits;
 use aperium_store::Store;
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -369,20 +368,12 @@ fn settings() -> Settings {
 fn service(broker: &BrokerConfig, name: &str, tenant: Option<TenantId>) -> ServiceConfig {
     let connector = ConnectorName::parse(name).unwrap();
     let tool = Tool::read("oracle_ask", "Ask", "Compares.", ask).example(json!({ "canary": "x" }));
+    let token = TokenSource::fixed(SERVICE_TOKEN.into());
+    let credentials = CredentialsSource::Platform(platform(broker, NAMESPACE, &connector, id(name)));
+    let egress = EgressPolicy::new(EgressRules::default()).unwrap();
     ServiceConfig {
-        connector: Arc::new(Oracle(vec![tool])),
-        token: TokenSource::fixed(SERVICE_TOKEN.into()),
-        credentials: CredentialsSource::Platform(platform(broker, NAMESPACE, &connector, id(name))),
         tenant,
-        settings: json!({}),
-        calls: CallRules::default(),
-        hide: Vec::new(),
-        egress: EgressPolicy::new(EgressRules::default()).unwrap(),
-        facts: None,
-        allowed_hosts: Vec::new(),
-        metrics_open: false,
         local: true,
-        max_body: DEFAULT_MAX_BODY,
-        limits: ServerLimits::default(),
+        ..ServiceConfig::new(Arc::new(Oracle(vec![tool])), token, credentials, egress)
     }
 }
