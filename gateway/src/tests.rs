@@ -34,6 +34,7 @@ mod registration;
 mod resume;
 mod routes;
 mod sessions;
+mod small;
 mod spans;
 mod stored;
 mod streams;
