@@ -17,10 +17,12 @@ up: ## start everything on this machine over the example: gateway on 127.0.0.1:8
 	cargo build --locked --package aperium-cli
 	exec $(debug)/aperium up deploy/examples/laptop
 
-generate: ## write every generated file again: CRDs, chart parts, install.yaml
+generate: ## write every generated file again: CRDs, chart parts, install.yaml, modules.json, openapi.json
 	cargo build --locked --package aperium-crds
 	for kind in connector grant; do $(debug)/crdgen $$kind > crds/$$kind.yaml; done
 	deploy/generate.sh
+	APERIUM_WRITE=1 cargo test --locked --package aperium-mcp-service --lib the_fields
+	APERIUM_WRITE=1 cargo test --locked --package aperium-gateway --lib the_committed
 
 fmt: ## format
 	cargo fmt --all
