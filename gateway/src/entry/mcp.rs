@@ -227,7 +227,8 @@ async fn dispatch(gateway: &Gateway, context: &Context, message: Incoming<'_>) -
     let message = Incoming { session: session.as_ref(), ..message };
     let answered = match (message.method, era) {
         (method, _) if let Some(action) = Action::of(method) => {
-            call::call(gateway, context, message, params.as_ref(), era, action).await
+            let asked = call::Asked { message, params: params.as_ref(), era, action };
+            call::call(gateway, context, asked).await.or_else(call::Stopped::answer)
         }
         (_, _) if let Some(kind) = listed => list::list(context, kind, message.id, params.as_ref(), era),
         ("subscriptions/listen", Era::Stateless) => listen::listen(gateway, context, message, params.as_ref()),
