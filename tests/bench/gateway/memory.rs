@@ -19,6 +19,7 @@ pub(crate) async fn run(plan: &Plan, upstream: u16, report: &mut Report) {
     let resident = || target.resident_kib().unwrap_or(f64::INFINITY);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let idle = resident();
+    let own = target.own_kib().unwrap_or(f64::INFINITY);
     // Buffers and pooled connections are no part of a session.
     Load::new(&target, Kind::Call, CONNECTIONS, plan.window()).run().await;
     let before = resident();
@@ -39,6 +40,7 @@ pub(crate) async fn run(plan: &Plan, upstream: u16, report: &mut Report) {
     let seconds = plan.steady().as_secs();
     let mut lines = vec![
         vec!["idle".to_owned(), mib(idle)],
+        vec!["of this, no pages of the program's and other files".to_owned(), mib(own)],
         vec![format!("after {CONNECTIONS} connections"), mib(before)],
         vec![format!("just after {SESSIONS} sessions were opened and used"), mib(peak)],
         vec![format!("after {CONNECTIONS} connections, with these sessions"), mib(after)],

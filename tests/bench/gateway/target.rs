@@ -96,6 +96,11 @@ impl Target {
     pub(crate) fn resident_kib(&self) -> Option<f64> {
         self.process.as_ref().map(|process| process.resident_bytes() as f64 / 1024.0)
     }
+
+    /// What of it are no pages of files, in KiB.
+    pub(crate) fn own_kib(&self) -> Option<f64> {
+        self.process.as_ref().map(|process| process.own_bytes() as f64 / 1024.0)
+    }
 }
 
 /// A program on CPU 1.
