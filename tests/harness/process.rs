@@ -248,17 +248,17 @@ impl Process {
     /// When it has ended.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
-        self.status("VmRSS:")
+        self.memory("VmRSS:")
     }
 
     /// What of it belongs to this process alone: the rest are pages of files, the program's above all, which others that
     /// run it share and which the kernel takes back when it needs them.
     #[must_use]
     pub fn own_bytes(&self) -> u64 {
-        self.status("RssAnon:")
+        self.memory("RssAnon:")
     }
 
-    fn status(&self, name: &str) -> u64 {
+    fn memory(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the program is running");
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a running program has memory");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB") * 1024
