@@ -90,7 +90,7 @@ async fn start(
             (CatalogSource::Folder(Arc::new(store)), resources)
         }
     };
-    let gateway = tokio::spawn(aperium_gateway::run(
+    let mut gateway = tokio::spawn(aperium_gateway::run(
         GatewayConfig {
             settings: SettingsSource::Fixed(Box::new(settings)),
             source,
@@ -106,10 +106,11 @@ async fn start(
         },
         stop.clone(),
     ));
-    let states = state::settled(probes, &resources, DISCOVERY).await;
-    if !gateway.is_finished() {
-        banner::print(&states, address, began.elapsed())?;
-    }
+    let states = tokio::select! {
+        ended = &mut gateway => return ended.context("the gateway failed")?.context("the gateway ended"),
+        states = state::settled(probes, &resources, DISCOVERY) => states,
+    };
+    banner::print(&states, address, began.elapsed())?;
     gateway.await.context("the gateway failed")?.context("the gateway ended")
 }
 

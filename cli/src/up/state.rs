@@ -46,14 +46,14 @@ impl Told {
     }
 }
 
-/// The states, once every connector was asked or the limit is over.
+/// The states, once the gateway is ready and every connector was asked, or the limit is over.
 pub(crate) async fn settled(probes: SocketAddr, resources: &Resources, limit: Duration) -> Vec<ConnectorState> {
     let deadline = tokio::time::Instant::now() + limit;
     let client = ClusterClient::new();
     let wanted = resources.connectors.iter().filter(|connector| !connector.spec.suspend).count();
     loop {
-        let told = ask(&client, probes).await.unwrap_or_default();
-        let complete = told.len() >= wanted && told.values().all(Told::settled);
+        let (ready, told) = ask(&client, probes).await.unwrap_or_default();
+        let complete = ready && told.len() >= wanted && told.values().all(Told::settled);
         if complete || tokio::time::Instant::now() >= deadline {
             return describe(resources, told);
         }
@@ -61,12 +61,14 @@ pub(crate) async fn settled(probes: SocketAddr, resources: &Resources, limit: Du
     }
 }
 
-async fn ask(client: &ClusterClient, probes: SocketAddr) -> Option<BTreeMap<String, Told>> {
+/// Whether the gateway is ready, its database above all, and what it says of each connector.
+async fn ask(client: &ClusterClient, probes: SocketAddr) -> Option<(bool, BTreeMap<String, Told>)> {
     let endpoint = ClusterEndpoint::local(probes).ok()?;
     let request = http::Request::get("/readyz").body(Body::empty()).ok()?;
     let response = client.send(&endpoint, request).await.ok()?;
+    let ready = response.status().is_success();
     let body = Limited::new(response.into_body(), MAX_BYTES).collect().await.ok()?.to_bytes();
-    serde_json::from_slice(&body).ok().map(|readyz: Readyz| readyz.connectors)
+    serde_json::from_slice(&body).ok().map(|readyz: Readyz| (ready, readyz.connectors))
 }
 
 fn describe(resources: &Resources, mut told: BTreeMap<String, Told>) -> Vec<ConnectorState> {
