@@ -59,6 +59,19 @@ impl Rounds {
         median(self.0.iter().map(|round| round.p99))
     }
 
+    /// What it can do when nothing else disturbs it: others on the same machine make every figure worse and none better.
+    /// What is compared to within a few percent is compared so.
+    pub(crate) fn undisturbed(&self) -> Measured {
+        let least = |figure: fn(&Measured) -> f64| self.0.iter().map(figure).fold(f64::INFINITY, f64::min);
+        Measured {
+            per_second: self.0.iter().map(|round| round.per_second).fold(0.0, f64::max),
+            p50: least(|round| round.p50),
+            p99: least(|round| round.p99),
+            cpu: self.0.iter().filter_map(|round| round.cpu).min_by(f64::total_cmp),
+            all: self.requests(),
+        }
+    }
+
     pub(crate) fn cpu(&self) -> Option<f64> {
         self.0.iter().any(|round| round.cpu.is_some()).then(|| median(self.0.iter().filter_map(|round| round.cpu)))
     }
@@ -74,6 +87,19 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_undisturbed_is_the_best_of_each_figure() {
+        let round = |at: u64, cpu| Measured {
+            per_second: at as f64,
+            p50: 9.0 - at as f64,
+            p99: 20.0 - at as f64,
+            cpu,
+            all: at,
+        };
+        let best = Rounds(vec![round(1, Some(7.0)), round(3, None), round(2, Some(5.0))]).undisturbed();
+        assert_eq!((best.per_second, best.p50, best.p99, best.cpu, best.all), (3.0, 6.0, 17.0, Some(5.0), 6));
+    }
 
     #[test]
     fn percentiles_count_what_is_within_the_window_and_cpu_time_counts_all() {
