@@ -1,10 +1,12 @@
 //! What happens → the audit log of the platform database (`store::audit`).
 //!
 //! ```text
-//! request ── its trail, when it ends ─────────────► queue ──► scribe: record ──► chain ──► one batch, one transaction
-//! write ──── before a credential is used, and waits ─┘             └── heads of the chains ──► signed checkpoint
-//! broker, OAuth ─────────────────────────────────────┘
+//! request ── its trail, when it ends ──► record ──► text ──► queue ──► scribe: chain ──► one batch, one transaction
+//! write ──── before a credential is used, and waits ───────────┘         └── heads of the chains ──► signed checkpoint
+//! broker, OAuth ───────────────────────────────────────────────┘
 //! ```
+//! A record becomes text where it is made: that is small, and what it is made of can go.
+//!
 //! Nobody waits for the record of a read. When the queue is full it is lost: counted, and the log itself says how many
 //! are missing. What may write waits until its record is in the database, and is refused where that cannot be.
 //!
@@ -13,7 +15,7 @@
 use crate::trail::{self, Trail};
 use aperium_core::id::TenantId;
 use aperium_store::Store;
-use aperium_store::audit::{Access, Decision, Phase, Record, bounded};
+use aperium_store::audit::{Access, Body, Decision, Phase, Record, bounded};
 use aperium_store::now_ms;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +36,9 @@ use meter::Meter;
 
 /// Records that wait to be written. With arguments at their longest they hold some 40 MiB.
 const QUEUE: usize = 8192;
+/// So many are put into their chains at once, however long the first of them may still wait: they are in the cache
+/// then, and requests need not wait for many of them.
+const CHUNK: usize = 64;
 /// How long a write waits for its record.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Failed sign-ins that are put on record within a minute, on one replica.
@@ -78,11 +83,18 @@ pub(crate) struct Draft<'d> {
 
 /// What waits in the queue.
 #[derive(Debug)]
-enum Item {
-    /// A request that has ended: what is known of it is read when it is written.
-    Ended(Arc<Trail>),
-    /// Anything else, and who waits for it.
-    Made(Box<Draft<'static>>, Option<oneshot::Sender<()>>),
+struct Item {
+    tenant: Option<TenantId>,
+    body: Body,
+    arguments: Option<Arguments>,
+    /// Who waits for it.
+    done: Option<oneshot::Sender<()>>,
+}
+
+impl Item {
+    fn of(Draft { tenant, record, arguments }: Draft<'_>) -> Self {
+        Self { tenant, body: record.body(), arguments, done: None }
+    }
 }
 
 /// The way to the log. Cheap to clone.
@@ -92,7 +104,7 @@ pub(crate) struct Audit(Option<Arc<Inner>>);
 #[derive(Debug)]
 struct Inner {
     queue: mpsc::Sender<Item>,
-    /// A write waits: the batch goes at once.
+    /// There is a [`CHUNK`] to be taken, or a write waits.
     hurry: Notify,
     /// The last attempt failed: writes are refused at once until one succeeds.
     down: AtomicBool,
@@ -124,15 +136,15 @@ impl Audit {
     }
 
     /// A request has ended.
-    pub(crate) fn ended(&self, trail: &Arc<Trail>) {
+    pub(crate) fn ended(&self, trail: &Trail) {
         if let Some(inner) = &self.0 {
-            inner.put(Item::Ended(Arc::clone(trail)));
+            inner.put(|| trail.recorded(Phase::Done, Item::of));
         }
     }
 
     /// A sign-in has failed. Anyone can make that happen: only so many a minute are put on record, and further ones are
     /// counted like records that find no room.
-    pub(crate) fn not_signed_in(&self, trail: &Arc<Trail>) {
+    pub(crate) fn not_signed_in(&self, trail: &Trail) {
         let Some(inner) = &self.0 else { return };
         let within = {
             let mut strangers = inner.strangers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,16 +155,16 @@ impl Audit {
             strangers.1 <= STRANGERS
         };
         if within {
-            inner.put(Item::Ended(Arc::clone(trail)));
+            inner.put(|| trail.recorded(Phase::Done, Item::of));
         } else {
             inner.lose();
         }
     }
 
     /// Something happened that is no request of the listeners.
-    pub(crate) fn note(&self, draft: impl FnOnce() -> Draft<'static>) {
+    pub(crate) fn note<'d>(&self, draft: impl FnOnce() -> Draft<'d>) {
         if let Some(inner) = &self.0 {
-            inner.put(Item::Made(Box::new(draft()), None));
+            inner.put(|| Item::of(draft()));
         }
     }
 
@@ -164,8 +176,8 @@ impl Audit {
     pub(crate) async fn intent(&self) -> Result<(), Unrecorded> {
         let Some(inner) = &self.0 else { return Ok(()) };
         // Every request has a trail while there is a log.
-        let draft = trail::current().map(|trail| trail.draft(Phase::Intent)).ok_or(Unrecorded::Down)?;
-        let written = inner.write(draft).await;
+        let item = trail::current().map(|trail| trail.recorded(Phase::Intent, Item::of));
+        let written = inner.write(item.ok_or(Unrecorded::Down)?).await;
         if let Err(refused) = written {
             inner.meter.refused(refused.reason());
             tracing::error!(reason = refused.reason(), "a write was refused: it could not be put on record");
@@ -175,9 +187,13 @@ impl Audit {
 }
 
 impl Inner {
-    fn put(&self, item: Item) {
-        if let Err(TrySendError::Full(_) | TrySendError::Closed(_)) = self.queue.try_send(item) {
-            self.lose();
+    fn put(&self, item: impl FnOnce() -> Item) {
+        match self.queue.try_reserve() {
+            Ok(room) => room.send(item()),
+            Err(_) => self.lose(),
+        }
+        if self.queue.max_capacity() - self.queue.capacity() >= CHUNK {
+            self.hurry.notify_one();
         }
     }
 
@@ -186,12 +202,12 @@ impl Inner {
         self.meter.dropped();
     }
 
-    async fn write(&self, draft: Draft<'static>) -> Result<(), Unrecorded> {
+    async fn write(&self, item: Item) -> Result<(), Unrecorded> {
         if self.down.load(Ordering::Acquire) {
             return Err(Unrecorded::Down);
         }
         let (done, written) = oneshot::channel();
-        self.queue.try_send(Item::Made(Box::new(draft), Some(done))).map_err(|error| match error {
+        self.queue.try_send(Item { done: Some(done), ..item }).map_err(|error| match error {
             TrySendError::Full(_) => Unrecorded::Full,
             TrySendError::Closed(_) => Unrecorded::Down,
         })?;
@@ -224,7 +240,7 @@ pub(crate) fn record<'r>(endpoint: &'static str, method: &'static str, request_i
         outcome: "ok".into(),
         status: None,
         took_ms: None,
-        arguments: None,
         lost: None,
+        arguments: None,
     }
 }

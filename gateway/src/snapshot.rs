@@ -26,7 +26,7 @@ pub(crate) use offers::Offers;
 pub(crate) use set::{Item, Set, user_interfaces};
 pub(crate) use system::LIST_CONNECTORS;
 use view::Views;
-pub(crate) use view::{Digests, Identity, View};
+pub(crate) use view::{Digests, Identity, View, name_of};
 
 /// What is known of an upstream at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -191,7 +191,11 @@ pub(crate) fn permitted(connector: &str, name: Option<&str>, grant: Option<&str>
         facts.grant = grant.map(Into::into);
         facts.decision = Some("allowed");
         facts.writes = writes;
-        facts.upstream = Some((SystemTime::now(), None));
+    });
+    on_current(|trail| {
+        if trail.traced.is_some() {
+            trail.with(|facts| facts.upstream = Some((SystemTime::now(), None)));
+        }
     });
 }
 
@@ -224,7 +228,9 @@ pub(crate) fn failed(outcome: &'static str, denied: bool, asked: Option<&str>) {
 }
 
 fn shortened(name: &str) -> Box<str> {
-    name.chars().take(MAX_NAME).collect::<String>().into()
+    // There are never more characters than bytes.
+    let cut = if name.len() <= MAX_NAME { None } else { name.char_indices().nth(MAX_NAME) };
+    cut.and_then(|(end, _)| name.get(..end)).unwrap_or(name).into()
 }
 
 fn note(fact: impl FnOnce(&mut Facts)) {

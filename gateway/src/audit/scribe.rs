@@ -1,21 +1,22 @@
-//! The queue → records, chains and batches; the only one who writes the log of this process.
+//! The queue → chains and batches; the only one who writes the log of this process.
 
-use super::{Draft, Inner, Item, record};
+use super::{CHUNK, Draft, Inner, Item, record};
 use aperium_store::audit::chain::Tip;
-use aperium_store::audit::{Chain, Entry, Phase, SigningKey};
+use aperium_store::audit::{Batch, Chain, SigningKey};
 use aperium_store::{Store, StoreError};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// How long a record of a read waits for others.
 const GATHER: Duration = Duration::from_millis(50);
-/// Records of one batch.
+/// Records of one batch, of which the last chunk may make some more.
 const BATCH: usize = 1024;
 /// Between two checkpoints, where anything was written.
 const CHECKPOINT: Duration = Duration::from_secs(60);
@@ -37,6 +38,13 @@ pub(crate) struct Scribe {
     ends: HashMap<String, End>,
     /// Whether there is one that no checkpoint covers.
     uncovered: bool,
+}
+
+/// A batch that grows, and who waits until it is written.
+#[derive(Debug, Default)]
+struct Gathered {
+    batch: Batch,
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 /// Where a chain grows.
@@ -62,11 +70,11 @@ impl Scribe {
         };
         self.inner.meter.enabled();
         let mut due = Instant::now() + CHECKPOINT;
-        let mut batch = Vec::new();
+        let mut gathered = Gathered::default();
         loop {
-            let more = self.gather(&mut batch, due, &end).await;
-            if !batch.is_empty() {
-                self.write(&key, &mut batch, &end).await;
+            let more = self.gather(&key, &mut gathered, due, &end).await;
+            if !gathered.batch.is_empty() {
+                self.write(&mut gathered, &end).await;
             }
             if !more || Instant::now() >= due {
                 self.sign(&key).await;
@@ -105,10 +113,17 @@ impl Scribe {
     }
 
     /// The next batch; false after the last one.
-    async fn gather(&mut self, batch: &mut Vec<Item>, due: Instant, end: &CancellationToken) -> bool {
+    async fn gather(
+        &mut self,
+        key: &SigningKey,
+        gathered: &mut Gathered,
+        due: Instant,
+        end: &CancellationToken,
+    ) -> bool {
         let open = !self.queue.is_closed();
+        let mut items = Vec::with_capacity(CHUNK);
         let count = tokio::select! {
-            count = self.queue.recv_many(batch, BATCH) => count,
+            count = self.queue.recv_many(&mut items, CHUNK) => count,
             () = end.cancelled(), if open => {
                 self.queue.close();
                 return true;
@@ -118,44 +133,71 @@ impl Scribe {
         if count == 0 {
             return false;
         }
-        let waits = |item: &Item| matches!(item, Item::Made(_, Some(_)));
-        if open && count < BATCH && !batch.iter().any(waits) {
+        self.say_what_was_lost(key, gathered);
+        let until = Instant::now() + GATHER;
+        loop {
+            items.drain(..).for_each(|item| self.take(key, gathered, item));
+            while gathered.batch.len() < BATCH
+                && let Ok(item) = self.queue.try_recv()
+            {
+                self.take(key, gathered, item);
+                if gathered.batch.len().is_multiple_of(CHUNK) {
+                    // Requests are not held up by a long queue.
+                    yield_now().await;
+                }
+            }
+            let enough = gathered.batch.len() >= BATCH || !gathered.waiting.is_empty() || !open || end.is_cancelled();
+            if enough || Instant::now() >= until {
+                return true;
+            }
             tokio::select! {
-                () = sleep(GATHER) => {}
+                () = sleep_until(until) => {}
                 () = self.inner.hurry.notified() => {}
                 () = end.cancelled() => {}
             }
         }
-        while batch.len() < BATCH
-            && let Ok(item) = self.queue.try_recv()
-        {
-            batch.push(item);
-        }
-        true
     }
 
-    /// Writes a batch, however long it takes; whoever waits for one of its records hears of the first attempt.
-    async fn write(&mut self, key: &SigningKey, batch: &mut Vec<Item>, end: &CancellationToken) {
-        let mut waiting = Vec::new();
-        let mut entries = Vec::with_capacity(batch.len() + 1);
+    /// One record takes the place of those that found no room.
+    fn say_what_was_lost(&mut self, key: &SigningKey, gathered: &mut Gathered) {
         let lost = self.inner.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let mut record = record("audit", "lost", "");
             record.lost = Some(lost);
-            entries.extend(self.chain(key, Draft { tenant: None, record, arguments: None }));
+            self.take(key, gathered, Item::of(Draft { tenant: None, record, arguments: None }));
         }
-        for item in batch.drain(..) {
-            match item {
-                Item::Ended(trail) => entries.extend(trail.recorded(Phase::Done, |draft| self.chain(key, draft))),
-                Item::Made(draft, done) => {
-                    entries.extend(self.chain(key, *draft));
-                    waiting.extend(done);
-                }
+    }
+
+    /// Puts a record into the chain of its tenant.
+    fn take(&mut self, key: &SigningKey, gathered: &mut Gathered, Item { tenant, body, arguments, done }: Item) {
+        let tenant = tenant.as_ref().map_or("", |tenant| tenant.as_str());
+        let arguments = arguments.map(|arguments| arguments.written(key, tenant));
+        match self.end(tenant) {
+            Ok(end) => {
+                gathered.batch.append(&mut end.tip, &body, arguments.as_deref());
+                end.covered = false;
+                self.uncovered = true;
+                gathered.waiting.extend(done);
             }
+            // Whoever waits is refused.
+            Err(error) => tracing::error!(%error, "a record cannot be written"),
         }
+    }
+
+    /// The end of the chain of a tenant.
+    fn end(&mut self, tenant: &str) -> Result<&mut End, StoreError> {
+        if !self.ends.contains_key(tenant) {
+            let tip = Tip::new(Chain { replica: self.replica.clone(), tenant: tenant.to_owned() })?;
+            self.ends.insert(tenant.to_owned(), End { tip, covered: true });
+        }
+        self.ends.get_mut(tenant).ok_or(StoreError::Row)
+    }
+
+    /// Writes a batch, however long it takes; whoever waits for one of its records hears of the first attempt.
+    async fn write(&mut self, Gathered { batch, waiting }: &mut Gathered, end: &CancellationToken) {
         self.inner.meter.queued(self.queue.len());
         let (mut pause, mut last) = (PAUSES.0, 0);
-        while let Err(error) = self.append(&entries).await {
+        while let Err(error) = self.append(batch).await {
             // They are dropped, and whoever waits is refused.
             waiting.clear();
             self.inner.meter.failed(error.reason());
@@ -165,7 +207,8 @@ impl Scribe {
             if end.is_cancelled() {
                 last += 1;
                 if last == LAST_ATTEMPTS {
-                    tracing::error!(records = entries.len(), "records of the audit log are lost");
+                    tracing::error!(records = batch.len(), "records of the audit log are lost");
+                    batch.clear();
                     return;
                 }
             }
@@ -175,33 +218,18 @@ impl Scribe {
         if self.inner.down.swap(false, Ordering::AcqRel) {
             tracing::info!("the audit log is written again");
         }
-        for done in waiting {
+        batch.clear();
+        for done in waiting.drain(..) {
             // Whoever has stopped waiting was refused.
             let _ = done.send(());
         }
     }
 
-    async fn append(&self, entries: &[Entry]) -> Result<(), StoreError> {
+    async fn append(&self, batch: &Batch) -> Result<(), StoreError> {
         let began = std::time::Instant::now();
-        self.store.audit_append(entries).await?;
-        self.inner.meter.written(entries.len(), began.elapsed());
+        self.store.audit_append(batch).await?;
+        self.inner.meter.written(batch.len(), began.elapsed());
         Ok(())
-    }
-
-    /// The next entry of the chain of its tenant.
-    fn chain(&mut self, key: &SigningKey, draft: Draft<'_>) -> Option<Entry> {
-        let Draft { tenant, mut record, arguments } = draft;
-        let tenant = tenant.as_ref().map_or("", |tenant| tenant.as_str());
-        record.arguments = arguments.map(|arguments| arguments.written(key, tenant).into());
-        if !self.ends.contains_key(tenant) {
-            let chain = Chain { replica: self.replica.clone(), tenant: tenant.to_owned() };
-            self.ends.insert(tenant.to_owned(), End { tip: Tip::new(chain), covered: true });
-        }
-        let end = self.ends.get_mut(tenant)?;
-        end.covered = false;
-        self.uncovered = true;
-        let appended = end.tip.append(&record);
-        appended.inspect_err(|error| tracing::error!(%error, "a record cannot be written")).ok()
     }
 
     /// Covers what was written since the last time.

@@ -1,10 +1,10 @@
 //! A pod's projected ServiceAccount token → the service that it is, as the API server says.
 
 use super::BrokerError;
+use aperium_platform::bearer;
 use aperium_platform::lease::{Audience, BROKER_AUDIENCE};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::api::{Api, PostParams};
-use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl Pods {
         if token.len() > MAX_TOKEN {
             return Err(BrokerError::NotAPod);
         }
-        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let digest = bearer::digest(token);
         if let Some(known) = self.remembered(&digest) {
             return Ok(known);
         }

@@ -8,7 +8,7 @@ use aperium_store::audit::{Decision, Record, bounded};
 
 /// A lease that a pod came with, where it could be read at all. What it says of the caller is what the gateway has
 /// signed; the pod acts for that caller.
-pub(super) fn redeemed(pod: &Audience, claims: Option<&Claims>, refused: Option<&BrokerError>) -> Draft<'static> {
+pub(super) fn redeemed<'r>(pod: &Audience, claims: Option<&'r Claims>, refused: Option<&BrokerError>) -> Draft<'r> {
     let record = Record {
         principal: claims.map(|claims| bounded(&claims.user)),
         connector: claims.map(|claims| claims.connector.as_str().into()),
@@ -16,18 +16,18 @@ pub(super) fn redeemed(pod: &Audience, claims: Option<&Claims>, refused: Option<
         ..told("redeem", claims.map_or("", |claims| &claims.request), pod, refused)
     };
     // A refused lease is still one that the gateway has signed: it is about that tenant.
-    Draft { tenant: claims.map(|claims| claims.tenant.clone()), record: record.into_owned(), arguments: None }
+    Draft { tenant: claims.map(|claims| claims.tenant.clone()), record, arguments: None }
 }
 
 /// What the service of one tenant asked for without a lease.
-pub(super) fn own(
+pub(super) fn own<'r>(
     pod: &Audience,
-    served: Option<&(ConnectorId, TenantId)>,
+    served: Option<&'r (ConnectorId, TenantId)>,
     refused: Option<&BrokerError>,
-) -> Draft<'static> {
+) -> Draft<'r> {
     let record =
         Record { connector: served.map(|(connector, _)| connector.as_str().into()), ..told("own", "", pod, refused) };
-    Draft { tenant: served.map(|(_, tenant)| tenant.clone()), record: record.into_owned(), arguments: None }
+    Draft { tenant: served.map(|(_, tenant)| tenant.clone()), record, arguments: None }
 }
 
 fn told<'r>(method: &'static str, request: &'r str, pod: &Audience, refused: Option<&BrokerError>) -> Record<'r> {

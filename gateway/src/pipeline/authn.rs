@@ -7,7 +7,6 @@ use crate::trail;
 use aperium_core::caller::{Caller, Principal};
 use aperium_platform::bearer;
 use http::{HeaderMap, header};
-use sha2::{Digest as _, Sha256};
 use std::sync::{Arc, LazyLock};
 
 pub(crate) mod challenge;
@@ -44,7 +43,7 @@ async fn authenticate(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<Iden
     }
     let refused = Failure::Unauthenticated { presented: true };
     let token = bearer::presented(headers).filter(|token| token.len() <= MAX_TOKEN).ok_or(refused.clone())?;
-    let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+    let digest = bearer::digest(token);
     if let Some(identity) = access.clients.identify(&digest).or_else(|| access.oidc.remembered(&digest)) {
         return Ok(identity);
     }

@@ -6,7 +6,7 @@ use super::live::Live;
 use super::token::{self, TokenError, bound};
 use aperium_core::caller::Caller;
 use aperium_platform::seal::{SealError, Sealer};
-use sha2::{Digest as _, Sha256};
+use aws_lc_rs::digest::{Context, SHA256};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -180,12 +180,14 @@ impl Sessions {
 }
 
 fn key(parts: &[&[u8]]) -> Key {
-    let mut hash = Sha256::new();
+    let mut hash = Context::new(&SHA256);
     for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(&(part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize().into()
+    let mut key = [0; 32];
+    key.copy_from_slice(hash.finish().as_ref());
+    key
 }
 
 #[cfg(test)]

@@ -17,19 +17,34 @@ pub(crate) struct Identity {
     /// Who calls.
     pub(crate) caller: Caller,
     key: Box<str>,
+    name: Box<str>,
 }
 
 impl Identity {
-    /// Works out the key.
+    /// Works out the key and the name.
     pub(crate) fn new(caller: Caller) -> Arc<Self> {
         let mut key = String::new();
         add(&mut key, &caller);
-        Arc::new(Self { caller, key: key.into() })
+        let name = name_of(&caller).into();
+        Arc::new(Self { caller, key: key.into(), name })
+    }
+
+    /// What the audit log calls the caller.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// All that grants can ask about the caller, as one text.
     pub(crate) fn key(&self) -> &str {
         &self.key
+    }
+}
+
+/// The principal, with the e-mail that the issuer vouches for.
+pub(crate) fn name_of(caller: &Caller) -> String {
+    match &caller.email {
+        Some(email) => format!("{} <{email}>", caller.principal),
+        None => caller.principal.to_string(),
     }
 }
 

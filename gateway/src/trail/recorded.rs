@@ -2,6 +2,7 @@
 
 use super::{Facts, Trail};
 use crate::audit::{Arguments, Draft};
+use crate::snapshot::name_of;
 use aperium_core::caller::Caller;
 use aperium_core::id::TenantId;
 use aperium_core::name::id_of_exposed;
@@ -29,7 +30,7 @@ impl Trail {
             }
     }
 
-    /// The record, as far as things are known, for whoever reads it at once. The arguments go with the first one.
+    /// The record, as far as things are known. The arguments go with the first one.
     pub(crate) fn recorded<T>(&self, phase: Phase, read: impl FnOnce(Draft<'_>) -> T) -> T {
         self.with(|facts| {
             let arguments = facts.arguments.take();
@@ -37,19 +38,11 @@ impl Trail {
         })
     }
 
-    /// The same for whoever reads it later.
-    pub(crate) fn draft(&self, phase: Phase) -> Draft<'static> {
-        self.recorded(phase, |Draft { tenant, record, arguments }| Draft {
-            tenant,
-            record: record.into_owned(),
-            arguments,
-        })
-    }
-
     fn drafted<'d>(&'d self, phase: Phase, facts: &'d Facts, arguments: Option<Arguments>) -> Draft<'d> {
         let sign = facts.sign.as_ref();
+        let known = facts.caller.as_deref();
         let named = sign.and_then(|sign| sign.who.as_ref());
-        let caller = facts.caller.as_ref().map(|identity| &identity.caller).or(named);
+        let caller = known.map(|identity| &identity.caller).or(named);
         let denied = facts.decision == Some("denied");
         let path = self.path.as_deref();
         let text = |text: &'d Option<Box<str>>| text.as_deref().map(bounded);
@@ -68,7 +61,7 @@ impl Trail {
             time_ms: now_ms(),
             phase,
             request_id: bounded(&*self.request_id),
-            principal: caller.map(principal),
+            principal: known.map(|identity| bounded(identity.name())).or_else(|| named.map(principal)),
             delegate: caller.and_then(|caller| caller.delegate.as_deref()).map(principal),
             agent: self.agent.as_ref().map(|agent| bounded(String::from_utf8_lossy(agent.as_bytes()))),
             endpoint: self.endpoint.into(),
@@ -90,19 +83,16 @@ impl Trail {
             outcome: facts.outcome.filter(|_| done).unwrap_or("pending").into(),
             status: facts.status.filter(|_| done).map(|status| status.as_u16()),
             took_ms: facts.took.filter(|_| done).map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
-            arguments: None,
             lost: None,
+            arguments: None,
         };
         Draft { tenant, record, arguments }
     }
 }
 
-/// Whoever it is, with the e-mail that the issuer vouches for.
+/// Whoever it is.
 fn principal(caller: &Caller) -> Cow<'static, str> {
-    bounded(match &caller.email {
-        Some(email) => format!("{} <{email}>", caller.principal),
-        None => caller.principal.to_string(),
-    })
+    bounded(name_of(caller))
 }
 
 /// The segment after this one.

@@ -1,88 +1,193 @@
-//! Entries → the one value that a database takes a batch as.
+//! Records → chained lines → the one value that a database takes them as.
 //!
-//! PostgreSQL splits a text in two thirds of the time that it reads JSON in, and SQLite can only do the latter.
+//! PostgreSQL splits a text in two thirds of the time that it reads JSON in, and SQLite can only do the latter. The
+//! text is written once, line after line: what is hashed is the line where it stands.
 
-use super::chain::{Chain, Entry, Hash};
+use super::chain::{Chain, Tip, link};
+use super::record::{Body, VERSION};
+use super::text::{number, text};
 use crate::error::StoreError;
 use serde::Serialize;
-use std::fmt::Write as _;
 
 /// Between the columns of a row, and after a row. No JSON text holds them.
 const COLUMN: char = '\t';
 const ROW: char = '\n';
-/// Room for the columns beside the line, in bytes.
-const BESIDE: usize = 192;
 
-/// For PostgreSQL: a row for each entry, without a last `\n`.
-///
-/// # Errors
-/// [`StoreError::Row`] for a name that would be taken for more than one column.
-pub(super) fn text(entries: &[Entry]) -> Result<String, StoreError> {
-    let room = entries.iter().map(|entry| entry.line.len() + BESIDE).sum();
-    let mut text = String::with_capacity(room);
-    for Entry { chain: Chain { replica, tenant }, seq, time_ms, line, hash } in entries {
-        if [replica, tenant, line].iter().any(|part| part.contains([COLUMN, ROW])) {
-            return Err(StoreError::Row);
-        }
-        if !text.is_empty() {
-            text.push(ROW);
-        }
-        write!(text, "{tenant}{COLUMN}{replica}{COLUMN}{seq}{COLUMN}{time_ms}{COLUMN}{hash}{COLUMN}{line}")
-            .map_err(|_| StoreError::Row)?;
-    }
-    Ok(text)
+/// Lines that come next in their chains, to be written by [`Store::audit_append`](crate::Store::audit_append).
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Each row ends with [`ROW`]: tenant, replica, place, time, line, hash.
+    rows: String,
+    count: usize,
 }
 
-/// For SQLite: an array of objects.
-///
-/// # Errors
-/// None in practice: there is nothing in an entry that JSON cannot hold.
-pub(super) fn json(entries: &[Entry]) -> Result<String, StoreError> {
-    #[derive(Serialize)]
-    struct Columns<'e> {
-        tenant: &'e str,
-        replica: &'e str,
-        seq: u64,
-        time_ms: i64,
-        hash: Hash,
-        line: &'e str,
+/// What all rows and all lines of a chain begin with.
+#[derive(Debug, Clone)]
+pub(super) struct Heads {
+    row: String,
+    line: String,
+}
+
+impl Heads {
+    /// # Errors
+    /// [`StoreError::Row`] for a name that would be taken for more than one column.
+    pub(super) fn of(chain: &Chain) -> Result<Self, StoreError> {
+        #[derive(Serialize)]
+        struct First<'c> {
+            v: u8,
+            replica: &'c str,
+            tenant: &'c str,
+        }
+        let Chain { replica, tenant } = chain;
+        if [replica, tenant].iter().any(|name| name.contains([COLUMN, ROW])) {
+            return Err(StoreError::Row);
+        }
+        let first = serde_json::to_string(&First { v: VERSION, replica, tenant }).map_err(|_| StoreError::Row)?;
+        let open = first.strip_suffix('}').ok_or(StoreError::Row)?;
+        Ok(Self { row: format!("{tenant}{COLUMN}{replica}{COLUMN}"), line: format!("{open},\"seq\":") })
     }
-    let rows = entries.iter().map(|Entry { chain, seq, time_ms, line, hash }| Columns {
-        tenant: &chain.tenant,
-        replica: &chain.replica,
-        seq: *seq,
-        time_ms: *time_ms,
-        hash: *hash,
-        line,
-    });
-    let rows: Vec<Columns<'_>> = rows.collect();
-    serde_json::to_string(&rows).map_err(|_| StoreError::Row)
+}
+
+impl Batch {
+    /// Writes what comes next in a chain, with its arguments if they are on record. It counts from then on.
+    pub fn append(&mut self, tip: &mut Tip, body: &Body, arguments: Option<&str>) {
+        let (seq, before) = tip.next();
+        let Heads { row, line } = &tip.heads;
+        let rows = &mut self.rows;
+        rows.push_str(row);
+        number(rows, seq);
+        rows.push(COLUMN);
+        number(rows, body.time_ms);
+        rows.push(COLUMN);
+        let at = rows.len();
+        rows.push_str(line);
+        number(rows, seq);
+        rows.push(',');
+        rows.push_str(&body.fields);
+        if let Some(arguments) = arguments {
+            rows.push_str(",\"arguments\":");
+            text(rows, arguments);
+        }
+        rows.push('}');
+        let hash = link(before, rows.get(at..).unwrap_or_default());
+        rows.push(COLUMN);
+        rows.push_str(&hash.digits());
+        rows.push(ROW);
+        tip.grown(hash);
+        self.count += 1;
+    }
+
+    /// How many lines it holds.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Makes room for the next ones. What a burst took and the last lines did not need goes back.
+    pub fn clear(&mut self) {
+        let used = self.rows.len();
+        self.rows.clear();
+        self.count = 0;
+        if used < self.rows.capacity() / 8 {
+            self.rows.shrink_to(used);
+        }
+    }
+
+    /// For PostgreSQL: the rows, without the end of the last one.
+    pub(super) fn text(&self) -> &str {
+        self.rows.strip_suffix(ROW).unwrap_or_default()
+    }
+
+    /// For SQLite: an array of arrays.
+    ///
+    /// # Errors
+    /// None in practice: there is nothing in a row that JSON cannot hold.
+    pub(super) fn json(&self) -> Result<String, StoreError> {
+        let rows: Vec<Vec<&str>> = self.text().split(ROW).map(|row| row.split(COLUMN).collect()).collect();
+        serde_json::to_string(&rows).map_err(|_| StoreError::Row)
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::audit::chain::Tip;
+    use crate::audit::chain::{Entry, Hash};
+    use crate::audit::record::{Line, Record};
     use crate::audit::verify::tests::record;
+    use proptest::prelude::*;
+
+    /// A batch that follows in one chain.
+    pub(crate) fn batch(tip: &mut Tip, records: impl IntoIterator<Item = Record<'static>>) -> Batch {
+        let mut batch = Batch::default();
+        for record in records {
+            batch.append(tip, &record.body(), None);
+        }
+        batch
+    }
+
+    /// What a database makes of it.
+    pub(crate) fn entries(batch: &Batch) -> Vec<Entry> {
+        let entry = |row: &str| {
+            let [tenant, replica, seq, time, line, hash] = row.split(COLUMN).collect::<Vec<_>>()[..] else {
+                panic!("six columns: {row}")
+            };
+            let chain = Chain { replica: replica.into(), tenant: tenant.into() };
+            let hash = Hash::parse(hash).unwrap();
+            Entry { chain, seq: seq.parse().unwrap(), time_ms: time.parse().unwrap(), line: line.into(), hash }
+        };
+        batch.text().split(ROW).map(entry).collect()
+    }
 
     #[test]
-    fn every_row_of_the_text_has_six_columns_whatever_stands_in_the_record() {
-        let mut tip = Tip::new(Chain { replica: "gw-1".into(), tenant: String::new() });
-        let mut odd = record(1);
-        odd.agent = Some("a\tb\nc\u{2028}\0".into());
-        let entries = [tip.append(&odd).unwrap(), tip.append(&record(2)).unwrap()];
-        let text = text(&entries).unwrap();
-        let rows: Vec<Vec<&str>> = text.split('\n').map(|row| row.split('\t').collect()).collect();
-        assert_eq!(rows.len(), 2);
-        for (row, entry) in rows.iter().zip(&entries) {
-            let hash = entry.hash.to_string();
-            assert_eq!(row[..], ["", "gw-1", &entry.seq.to_string(), &entry.time_ms.to_string(), &hash, &entry.line]);
+    fn a_line_is_the_text_of_its_fields_in_their_order() {
+        let mut tip = Tip::new(Chain { replica: "gw-1".into(), tenant: "acme".into() }).unwrap();
+        let mut whole = record(7);
+        whole.lost = Some(3);
+        let mut batch = batch(&mut tip, [record(6)]);
+        batch.append(&mut tip, &whole.body(), Some("{\"a\":\t\"\u{e9}\n\"}"));
+        whole.arguments = Some("{\"a\":\t\"\u{e9}\n\"}".into());
+        let line = Line { v: VERSION, replica: "gw-1".into(), tenant: "acme".into(), seq: 2, record: whole };
+        let [_, entry] = &entries(&batch)[..] else { panic!("two") };
+        assert_eq!(entry.line, serde_json::to_string(&line).unwrap());
+        assert!(
+            entry.line.starts_with(r#"{"v":1,"replica":"gw-1","tenant":"acme","seq":2,"time_ms":7,"#),
+            "{}",
+            entry.line
+        );
+        assert_eq!((entry.head(), batch.len()), (tip.head(), 2));
+        assert_eq!(Line::parse(&entry.line), Some(line));
+        assert_eq!(Line::parse(&entry.line.replacen("\"v\":1", "\"v\":2", 1)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_has_six_columns_whatever_stands_in_the_record(text in "(?s).{0,40}", arguments: Option<String>) {
+            let mut tip = Tip::new(Chain { replica: "gw-1".into(), tenant: String::new() }).unwrap();
+            let mut odd = record(1);
+            odd.agent = Some(format!("a\tb\nc\u{2028}\0{text}").into());
+            let mut batch = batch(&mut tip, [odd.clone()]);
+            batch.append(&mut tip, &odd.body(), arguments.as_deref());
+            let entries = entries(&batch);
+            let columns: Vec<Vec<String>> = serde_json::from_str(&batch.json().unwrap()).unwrap();
+            prop_assert_eq!((entries.len(), columns.len()), (2, 2));
+            odd.arguments = arguments.map(Into::into);
+            let line = Line::parse(&entries[1].line).map(|line| line.record);
+            prop_assert_eq!(line, Some(odd));
+            prop_assert_eq!(&columns[1][4], &entries[1].line);
         }
     }
 
     #[test]
     fn a_name_that_would_be_two_columns_is_refused() {
-        let mut tip = Tip::new(Chain { replica: "gw\t1".into(), tenant: "acme".into() });
-        assert_eq!(text(&[tip.append(&record(1)).unwrap()]), Err(StoreError::Row));
+        for (replica, tenant) in [("gw\t1", "acme"), ("gw-1", "ac\nme")] {
+            let chain = Chain { replica: replica.into(), tenant: tenant.into() };
+            assert_eq!(Tip::new(chain).err(), Some(StoreError::Row));
+        }
     }
 }

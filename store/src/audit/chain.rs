@@ -1,6 +1,7 @@
 //! Lines → a chain: every hash covers its line and the hash before it.
 
-use super::record::{Record, written};
+use super::batch::Heads;
+use crate::error::StoreError;
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -34,6 +35,11 @@ impl Hash {
         &self.0
     }
 
+    /// 64 lower-case hexadecimal digits.
+    pub(super) fn digits(&self) -> String {
+        hex::encode(self.0)
+    }
+
     /// Reads 64 lower-case hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -45,7 +51,7 @@ impl Hash {
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        f.write_str(&self.digits())
     }
 }
 
@@ -136,31 +142,34 @@ pub fn link(before: &Hash, line: &str) -> Hash {
     Hash::of(ENTRY, &[before.as_bytes(), line.as_bytes()])
 }
 
-/// The growing end of a chain.
+/// The growing end of a chain; [`Batch::append`](super::Batch::append) makes it grow.
 #[derive(Debug, Clone)]
 pub struct Tip {
     chain: Chain,
     seq: u64,
     hash: Hash,
+    /// What all its rows and lines begin with.
+    pub(super) heads: Heads,
 }
 
 impl Tip {
     /// Begins a chain.
-    #[must_use]
-    pub const fn new(chain: Chain) -> Self {
-        Self { chain, seq: 0, hash: Hash::GENESIS }
-    }
-
-    /// The entry that comes next. It counts from then on.
     ///
     /// # Errors
-    /// As [`written`].
-    pub fn append(&mut self, record: &Record<'_>) -> Result<Entry, serde_json::Error> {
-        let seq = self.seq + 1;
-        let line = written(&self.chain, seq, record)?;
-        let hash = link(&self.hash, &line);
-        (self.seq, self.hash) = (seq, hash);
-        Ok(Entry { chain: self.chain.clone(), seq, time_ms: record.time_ms, line, hash })
+    /// [`StoreError::Row`] for a name that a database would not take for one.
+    pub fn new(chain: Chain) -> Result<Self, StoreError> {
+        let heads = Heads::of(&chain)?;
+        Ok(Self { chain, seq: 0, hash: Hash::GENESIS, heads })
+    }
+
+    /// The place that comes next, and the hash that it follows.
+    pub(super) const fn next(&self) -> (u64, &Hash) {
+        (self.seq + 1, &self.hash)
+    }
+
+    /// The line with this hash has come next.
+    pub(super) const fn grown(&mut self, hash: Hash) {
+        (self.seq, self.hash) = (self.seq + 1, hash);
     }
 
     /// Where it is.

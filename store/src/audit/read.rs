@@ -151,6 +151,7 @@ impl EveryTenant {
 mod tests {
     use super::*;
     use crate::Store;
+    use crate::audit::batch::tests::batch;
     use crate::audit::verify::tests::record;
     use crate::audit::{Chain, chain::Tip};
     use crate::testing::{ring, sqlite};
@@ -160,7 +161,7 @@ mod tests {
         let (folder, target) = sqlite();
         let store = Store::connect(&target, ring("k1", &[("k1", 1)])).await.unwrap();
         for tenant in ["acme", "globex"] {
-            let mut tip = Tip::new(Chain { replica: "gw-1".into(), tenant: tenant.into() });
+            let mut tip = Tip::new(Chain { replica: "gw-1".into(), tenant: tenant.into() }).unwrap();
             let one = |at: i64| {
                 let mut record = record(at);
                 if at % 10 == 3 {
@@ -169,8 +170,7 @@ mod tests {
                 }
                 record
             };
-            let entries: Vec<_> = (0..1200).map(|at| tip.append(&one(at)).unwrap()).collect();
-            store.audit_append(&entries).await.unwrap();
+            store.audit_append(&batch(&mut tip, (0..1200).map(one))).await.unwrap();
         }
         (folder, store)
     }

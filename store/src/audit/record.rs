@@ -1,15 +1,19 @@
 //! One decision or call → one line of JSON.
 
-use super::chain::Chain;
+use super::text::{number, text};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 /// The form of a line. Another form gets another number.
 pub const VERSION: u8 = 1;
 /// The longest text of a field that somebody else chose, in characters.
 const MAX_TEXT: usize = 256;
-/// Room for most lines, in bytes.
-const USUAL: usize = 768;
+
+thread_local! {
+    /// Where texts are written before it is known how long they are: a few KiB, as every field is bounded.
+    static SCRATCH: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
 /// Whether a record was written before the call or after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +25,16 @@ pub enum Phase {
     Done,
 }
 
+impl Phase {
+    /// As it is spelled in a line.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Intent => "intent",
+            Self::Done => "done",
+        }
+    }
+}
+
 /// What a call may do upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -29,6 +43,16 @@ pub enum Access {
     Read,
     /// Anything else.
     Write,
+}
+
+impl Access {
+    /// As it is spelled in a line.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
 }
 
 /// What was decided.
@@ -98,41 +122,81 @@ pub struct Record<'r> {
     /// From the first byte to the last, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<u64>,
-    /// The arguments, as the policy wants them kept: `hmac-sha256:<hex>`, or the arguments themselves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub arguments: Option<Cow<'r, str>>,
     /// How many records of reads were lost before this one because there was no room for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
+    /// The arguments, as the policy wants them kept: `hmac-sha256:<hex>`, or the arguments themselves. Last,
+    /// because whoever writes them knows them last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<Cow<'r, str>>,
+}
+
+/// A record as text, without its place in a chain: what is known where it is made. To be written by
+/// [`Batch::append`](super::Batch::append).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// As in the record.
+    pub(super) time_ms: i64,
+    /// The fields of a [`Line`] from `time_ms` on, without a brace at either end.
+    pub(super) fields: Box<str>,
 }
 
 impl Record<'_> {
-    /// The same for whoever cannot wait.
+    /// Its text.
     #[must_use]
-    pub fn into_owned(self) -> Record<'static> {
-        fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
-            Cow::Owned(text.into_owned())
-        }
-        Record {
-            time_ms: self.time_ms,
-            phase: self.phase,
-            request_id: owned(self.request_id),
-            principal: self.principal.map(owned),
-            delegate: self.delegate.map(owned),
-            agent: self.agent.map(owned),
-            endpoint: owned(self.endpoint),
-            method: owned(self.method),
-            connector: self.connector.map(owned),
-            tool: self.tool.map(owned),
-            access: self.access,
-            decision: self.decision,
-            grant: self.grant.map(owned),
-            outcome: owned(self.outcome),
-            status: self.status,
-            took_ms: self.took_ms,
-            arguments: self.arguments.map(owned),
-            lost: self.lost,
-        }
+    pub fn body(&self) -> Body {
+        SCRATCH.with_borrow_mut(|out| {
+            out.clear();
+            self.write(out);
+            Body { time_ms: self.time_ms, fields: out.as_str().into() }
+        })
+    }
+
+    fn write(&self, out: &mut String) {
+        out.push_str("\"time_ms\":");
+        number(out, self.time_ms);
+        given(out, "phase", self.phase.as_str());
+        given(out, "request_id", &self.request_id);
+        maybe(out, "principal", self.principal.as_ref());
+        maybe(out, "delegate", self.delegate.as_ref());
+        maybe(out, "agent", self.agent.as_ref());
+        given(out, "endpoint", &self.endpoint);
+        given(out, "method", &self.method);
+        maybe(out, "connector", self.connector.as_ref());
+        maybe(out, "tool", self.tool.as_ref());
+        given(out, "access", self.access.as_str());
+        given(out, "decision", self.decision.as_str());
+        maybe(out, "grant", self.grant.as_ref());
+        given(out, "outcome", &self.outcome);
+        counted(out, "status", self.status.map(u64::from));
+        counted(out, "took_ms", self.took_ms);
+        counted(out, "lost", self.lost);
+        maybe(out, "arguments", self.arguments.as_ref());
+    }
+}
+
+/// Names a field that is not the first one.
+fn key(out: &mut String, name: &str) {
+    out.push_str(",\"");
+    out.push_str(name);
+    out.push_str("\":");
+}
+
+fn given(out: &mut String, name: &str, value: &str) {
+    key(out, name);
+    text(out, value);
+}
+
+fn maybe(out: &mut String, name: &str, value: Option<&Cow<'_, str>>) {
+    if let Some(value) = value {
+        given(out, name, value);
+    }
+}
+
+fn counted(out: &mut String, name: &str, value: Option<u64>) {
+    if let Some(value) = value {
+        key(out, name);
+        number(out, value);
     }
 }
 
@@ -160,27 +224,6 @@ impl Line {
     }
 }
 
-/// The text of the [`Line`] at a place of a chain: what is hashed, stored and exported.
-///
-/// # Errors
-/// None in practice: a line holds nothing that JSON cannot.
-pub fn written(chain: &Chain, seq: u64, record: &Record<'_>) -> Result<String, serde_json::Error> {
-    /// A [`Line`] whose parts belong to others.
-    #[derive(Serialize)]
-    struct Written<'l> {
-        v: u8,
-        replica: &'l str,
-        tenant: &'l str,
-        seq: u64,
-        #[serde(flatten)]
-        record: &'l Record<'l>,
-    }
-    let mut text = Vec::with_capacity(USUAL);
-    let Chain { replica, tenant } = chain;
-    serde_json::to_writer(&mut text, &Written { v: VERSION, replica, tenant, seq, record })?;
-    String::from_utf8(text).map_err(serde::ser::Error::custom)
-}
-
 /// A text of somebody else, cut to what a record holds.
 #[must_use]
 pub fn bounded<'t>(text: impl Into<Cow<'t, str>>) -> Cow<'t, str> {
@@ -202,19 +245,6 @@ pub fn bounded<'t>(text: impl Into<Cow<'t, str>>) -> Cow<'t, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_is_one_text_and_comes_back_from_it() {
-        let record = crate::audit::verify::tests::record(7);
-        let line = Line { v: VERSION, replica: "gw-1".into(), tenant: "acme".into(), seq: 3, record };
-        let chain = Chain { replica: line.replica.clone(), tenant: line.tenant.clone() };
-        let text = written(&chain, line.seq, &line.record).unwrap();
-        assert_eq!(text, serde_json::to_string(&line).unwrap());
-        assert!(text.starts_with(r#"{"v":1,"replica":"gw-1","tenant":"acme","seq":3,"time_ms":7,"#), "{text}");
-        assert!(!text.contains('\n'), "one line");
-        assert_eq!(Line::parse(&text), Some(line));
-        assert_eq!(Line::parse(&text.replacen("\"v\":1", "\"v\":2", 1)), None);
-    }
 
     #[test]
     fn a_long_text_is_cut_between_characters() {

@@ -1,6 +1,6 @@
 //! Entries and checkpoints ↔ the database. What is here belongs to all tenants at once: batches, checks, exports.
 
-use super::batch;
+use super::batch::Batch;
 use super::chain::{Chain, Entry, Hash, Head};
 use super::checkpoint::{Checkpoint, PublicKey, Signed, SigningKey, VERSION};
 use super::verify::{Report, Verifier};
@@ -23,7 +23,7 @@ macro_rules! insert {
         concat!(
             "INSERT /* every tenant */ INTO audit_entries (tenant, replica, seq, time_ms, hash, line) \
              SELECT split_part(r, E'\\t', 1), split_part(r, E'\\t', 2), split_part(r, E'\\t', 3)::bigint, \
-             split_part(r, E'\\t', 4)::bigint, split_part(r, E'\\t', 5), split_part(r, E'\\t', 6) \
+             split_part(r, E'\\t', 4)::bigint, split_part(r, E'\\t', 6), split_part(r, E'\\t', 5) \
              FROM unnest(string_to_array($1, E'\\n')) AS rows (r)",
             $end
         )
@@ -35,25 +35,28 @@ const NEW: &str = insert!("");
 const NEW_OR_THERE: &str = insert!(" ON CONFLICT (tenant, replica, seq) DO NOTHING");
 
 impl Store {
-    /// Appends entries, all or none. Entries that are there already are left as they are: a batch may be sent again.
+    /// Appends lines, all or none. Those that are there already are left as they are: a batch may be sent again.
     ///
     /// # Errors
     /// [`StoreError`]; with [`StoreError::Unavailable`] nobody knows whether they were written.
-    pub async fn audit_append(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        match self.append(entries, NEW).await {
-            Err(StoreError::Exists) => self.append(entries, NEW_OR_THERE).await,
+    pub async fn audit_append(&self, batch: &Batch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        match self.append(batch, NEW).await {
+            Err(StoreError::Exists) => self.append(batch, NEW_OR_THERE).await,
             done => done,
         }
     }
 
-    async fn append(&self, entries: &[Entry], postgres: &'static str) -> Result<(), StoreError> {
-        let rows = if self.0.postgres { batch::text(entries)? } else { batch::json(entries)? };
+    async fn append(&self, batch: &Batch, postgres: &'static str) -> Result<(), StoreError> {
+        let rows = if self.0.postgres { batch.text().to_owned() } else { batch.json()? };
         let mut tx = self.every_tenant().write().await?;
         let sql = tx.dialect(
             postgres,
             "INSERT /* every tenant */ INTO audit_entries (tenant, replica, seq, time_ms, hash, line) \
-             SELECT value ->> 'tenant', value ->> 'replica', value ->> 'seq', value ->> 'time_ms', value ->> 'hash', \
-             value ->> 'line' FROM json_each($1) WHERE true ON CONFLICT (tenant, replica, seq) DO NOTHING",
+             SELECT value ->> 0, value ->> 1, CAST(value ->> 2 AS INTEGER), CAST(value ->> 3 AS INTEGER), value ->> 5, \
+             value ->> 4 FROM json_each($1) WHERE true ON CONFLICT (tenant, replica, seq) DO NOTHING",
         );
         tx.query(sql).bind(rows).execute().await?;
         tx.commit().await

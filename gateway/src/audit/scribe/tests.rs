@@ -17,8 +17,8 @@ async fn log(room: usize) -> (TempDir, Store, Audit, Scribe, Registry) {
     (folder, store, audit, scribe, registry)
 }
 
-fn draft(id: &str) -> Draft<'static> {
-    Draft { tenant: None, record: record("broker", "redeem", id).into_owned(), arguments: None }
+fn draft(id: &str) -> Draft<'_> {
+    Draft { tenant: None, record: record("broker", "redeem", id), arguments: None }
 }
 
 fn scrape(registry: &Registry) -> String {
@@ -31,11 +31,12 @@ fn scrape(registry: &Registry) -> String {
 async fn what_finds_no_room_is_counted_and_the_log_says_how_much_is_missing() {
     let (_folder, store, audit, scribe, registry) = log(4).await;
     for id in 0..10 {
-        audit.note(|| draft(&id.to_string()));
+        let id = id.to_string();
+        audit.note(|| draft(&id));
     }
     // A write does not wait for room: it is refused.
     let inner = audit.0.as_ref().unwrap();
-    assert_eq!(inner.write(draft("w")).await, Err(Unrecorded::Full));
+    assert_eq!(inner.write(Item::of(draft("w"))).await, Err(Unrecorded::Full));
     let end = CancellationToken::new();
     end.cancel();
     scribe.run(end).await;
@@ -52,15 +53,16 @@ async fn the_end_writes_what_waits_and_covers_it_with_a_checkpoint() {
     let end = CancellationToken::new();
     let running = tokio::spawn(scribe.run(end.clone()));
     let inner = audit.0.as_ref().unwrap();
-    assert_eq!(inner.write(draft("w")).await, Ok(()));
+    assert_eq!(inner.write(Item::of(draft("w"))).await, Ok(()));
     for id in 0..500 {
-        audit.note(|| draft(&id.to_string()));
+        let id = id.to_string();
+        audit.note(|| draft(&id));
     }
     end.cancel();
     running.await.unwrap();
     let report = store.audit_verify(&[store.audit_key().await.unwrap().public()], None).await.unwrap();
     assert_eq!((report.findings.as_slice(), report.entries, report.uncovered), (&[][..], 501, 0));
-    assert_eq!(inner.write(draft("late")).await, Err(Unrecorded::Down));
+    assert_eq!(inner.write(Item::of(draft("late"))).await, Err(Unrecorded::Down));
 }
 
 #[tokio::test]

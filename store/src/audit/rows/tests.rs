@@ -1,4 +1,5 @@
 use super::*;
+use crate::audit::batch::tests::batch;
 use crate::audit::chain::Tip;
 use crate::audit::verify::tests::record;
 use crate::audit::{Finding, Retained};
@@ -20,12 +21,12 @@ async fn store() -> (TempDir, Store, SigningKey) {
 async fn filled() -> (TempDir, Store, SigningKey) {
     let (folder, store, key) = store().await;
     let chain = |tenant: &str| Chain { replica: "gw-1".into(), tenant: tenant.into() };
-    let mut tips = [Tip::new(chain("acme")), Tip::new(chain("globex"))];
+    let mut tips = [Tip::new(chain("acme")).unwrap(), Tip::new(chain("globex")).unwrap()];
     for round in 0..2 {
         for tip in &mut tips {
-            let entries: Vec<Entry> = (0..5).map(|at| tip.append(&record(round * 5 + at)).unwrap()).collect();
-            store.audit_append(&entries).await.unwrap();
-            store.audit_append(&entries).await.unwrap();
+            let batch = batch(tip, (0..5).map(|at| record(round * 5 + at)));
+            store.audit_append(&batch).await.unwrap();
+            store.audit_append(&batch).await.unwrap();
         }
         store.audit_checkpoint(&key, "gw-1", tips.iter().map(Tip::head).collect()).await.unwrap();
     }
@@ -186,9 +187,8 @@ async fn a_chain_that_was_written_anew_up_to_where_it_is_cut_is_named() {
     run(&store, &WITHOUT_TRIGGERS).await.unwrap();
     // Whoever has the database writes a whole chain again, all of it old: it hangs together, and retention removes it.
     run(&store, &["DELETE FROM audit_entries WHERE tenant = 'acme' /* every tenant */"]).await.unwrap();
-    let mut tip = Tip::new(acme());
-    let anew: Vec<Entry> = (0..10).map(|_| tip.append(&record(-1)).unwrap()).collect();
-    store.audit_append(&anew).await.unwrap();
+    let mut tip = Tip::new(acme()).unwrap();
+    store.audit_append(&batch(&mut tip, (0..10).map(|_| record(-1)))).await.unwrap();
     assert_eq!(removed(&store, 0).await, 10);
     let named = Finding::Rewritten { chain: acme(), after: 5, seq: 10, checkpoint: 2 };
     assert_eq!(findings(&store, &key).await, [named]);
@@ -202,8 +202,8 @@ async fn checkpoints_go_with_what_they_cover_and_the_log_goes_on() {
     assert_eq!(removed(&store, later).await, 0);
     let seqs: Vec<u64> = store.audit_checkpoints().await.unwrap().iter().map(|signed| signed.seq).collect();
     assert_eq!(seqs, [3, 4], "the last two say that the log was cut");
-    let mut tip = Tip::new(Chain { replica: "gw-2".into(), tenant: "acme".into() });
-    store.audit_append(&[tip.append(&record(1)).unwrap()]).await.unwrap();
+    let mut tip = Tip::new(Chain { replica: "gw-2".into(), tenant: "acme".into() }).unwrap();
+    store.audit_append(&batch(&mut tip, [record(1)])).await.unwrap();
     store.audit_checkpoint(&key, "gw-2", vec![tip.head()]).await.unwrap();
     let report = store.audit_verify(&[key.public()], None).await.unwrap();
     assert_eq!((report.findings.as_slice(), report.entries, report.uncovered), (&[][..], 1, 0));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::audit::batch::tests::{batch, entries};
 use crate::audit::chain::Tip;
 use crate::audit::checkpoint::{SigningKey, VERSION};
 use crate::audit::record::{Access, Decision, Phase, Record};
@@ -22,8 +23,8 @@ pub(crate) fn record(time_ms: i64) -> Record<'static> {
         outcome: "ok".into(),
         status: Some(200),
         took_ms: Some(3),
-        arguments: None,
         lost: None,
+        arguments: None,
     }
 }
 
@@ -48,14 +49,15 @@ fn checkpoint(log: &Log, heads: Vec<Head>, cuts: Option<Cuts>) -> Signed {
 /// `steps`: which of the six chains grows; every `every`-th step is followed by a checkpoint, and the last one too.
 fn log(steps: &[u8], every: usize) -> Log {
     let mut tips: Vec<Tip> = (0..6)
-        .map(|n| Tip::new(Chain { replica: format!("gw-{}", n / 3), tenant: ["", "acme", "globex"][n % 3].into() }))
+        .map(|n| Chain { replica: format!("gw-{}", n / 3), tenant: ["", "acme", "globex"][n % 3].into() })
+        .map(|chain| Tip::new(chain).unwrap())
         .collect();
     let mut log = Log { entries: Vec::new(), checkpoints: Vec::new() };
     let mut grown = HashSet::new();
     for (at, step) in steps.iter().enumerate() {
         let which = usize::from(*step) % 6;
         grown.insert(which);
-        log.entries.push(tips[which].append(&record(at as i64)).unwrap());
+        log.entries.extend(entries(&batch(&mut tips[which], [record(at as i64)])));
         if at % every == every - 1 || at == steps.len() - 1 {
             let heads = grown.drain().map(|which| tips[which].head()).collect();
             let signed = checkpoint(&log, heads, None);
