@@ -60,8 +60,7 @@ mod tests {
     use super::*;
 
     fn committed(name: &str) -> String {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-        std::fs::read_to_string(&path).unwrap_or_default()
+        std::fs::read_to_string(name).unwrap_or_default()
     }
 
     #[test]

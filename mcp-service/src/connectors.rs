@@ -54,11 +54,11 @@ mod tests {
             })
             .collect();
         let now = serde_json::Value::from(modules);
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gateway/src/registry/modules.json");
+        let file = Path::new("../gateway/src/registry/modules.json");
         if std::env::var_os("APERIUM_WRITE").is_some() {
-            std::fs::write(&file, format!("{now:#}\n")).unwrap();
+            std::fs::write(file, format!("{now:#}\n")).unwrap();
         }
-        let committed: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        let committed: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
         assert!(committed == now, "modules.json is not up to date: run this test with APERIUM_WRITE=1");
     }
 }

@@ -4,6 +4,7 @@
 
 mod rust;
 
+use aperium_tests::binaries::repository;
 use aperium_tests::foreign::Foreign;
 use aperium_tests::mcp::{Fixture, Gateway};
 use std::path::Path;
@@ -43,9 +44,9 @@ async fn the_typescript_sdks_work_in_both_eras() {
 async fn the_python_sdk_works_in_both_eras() {
     let foreign = Foreign::install();
     let (_fixture, gateway) = gateway().await;
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/python.py");
+    let script = repository().join("tests/clients/python.py");
     for mode in ["legacy", "auto"] {
-        let said = run(&foreign, &foreign.python(), &[script, mode, &gateway.url()]).await;
+        let said = run(&foreign, &foreign.python(), &[&script.to_string_lossy(), mode, &gateway.url()]).await;
         assert!(said.contains("all is well"), "{mode}: {said}");
     }
 }

@@ -1,5 +1,6 @@
 //! Runs the suite's command and reads its verdict.
 
+use aperium_tests::binaries::repository;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -65,7 +66,7 @@ pub(crate) struct Suite {
 impl Suite {
     /// Installs what `package-lock.json` pins, once.
     pub(crate) fn install() -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/install.sh");
+        let script = repository().join("tests/conformance/install.sh");
         let output = std::process::Command::new(script).output().expect("the install script starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Self { folder: String::from_utf8_lossy(&output.stdout).trim().into() }
@@ -163,7 +164,7 @@ impl Expected {
 
 /// Reads `expected-failures.yaml`.
 pub(crate) fn expected() -> Expected {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/expected-failures.yaml");
+    let path = repository().join("tests/conformance/expected-failures.yaml");
     let text = std::fs::read_to_string(path).expect("the expected failures");
     aperium_crds::yaml::from_document(&text).expect("the file's shape")
 }

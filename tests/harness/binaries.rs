@@ -53,10 +53,16 @@ pub fn profile_folder() -> PathBuf {
     if folder.ends_with("deps") { folder.parent().unwrap_or(folder).to_owned() } else { folder.to_owned() }
 }
 
-/// The root of the repository.
+/// The root of the repository that the program runs in. Not of the one that it was compiled in: checkouts share a target
+/// folder, and what was not changed is not compiled again.
 #[must_use]
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository")
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let here = std::env::current_dir().expect("there is a working directory");
+        let root = here.ancestors().find(|folder| folder.join("Cargo.lock").is_file());
+        root.expect("tests and benchmarks run within the repository").to_owned()
+    })
 }
 
 /// The folder of the pinned tools (`kubectl`, `helm`, `kube-apiserver`, …); builds them when they are not there, which

@@ -1,5 +1,6 @@
 //! MCP clients and servers that others wrote, with the Node and the Python that they run under.
 
+use crate::binaries::repository;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,7 +16,7 @@ impl Foreign {
     /// When that fails.
     #[must_use]
     pub fn install() -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/install.sh");
+        let script = repository().join("tests/clients/install.sh");
         let output = Command::new(script).output().expect("the install script starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Self { folder: String::from_utf8_lossy(&output.stdout).trim().into() }
@@ -51,7 +52,7 @@ impl Foreign {
     /// When it cannot be copied.
     #[must_use]
     pub fn with_script(&self, path: &str) -> String {
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        let from = repository().join("tests").join(path);
         let to = self.folder.join(from.file_name().expect("a file"));
         std::fs::copy(&from, &to).expect("the script is copied");
         to.to_string_lossy().into_owned()

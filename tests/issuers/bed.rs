@@ -1,13 +1,14 @@
 //! One issuer, one gateway that trusts it, and the database of its sessions.
 
 use crate::browser::{Browser, action, between};
+use aperium_tests::binaries::repository;
 use aperium_tests::http::{self, Reply};
 use aperium_tests::postgres::Postgres;
 use aperium_tests::process::{Process, Program, Signal};
 use aperium_tests::{binaries, ports, wait};
 use bytes::Bytes;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use url::{Url, form_urlencoded};
@@ -42,7 +43,7 @@ pub(crate) struct Bed {
 
 /// What `tests/issuers` pins, installed.
 fn installed() -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("issuers/install.sh");
+    let script = repository().join("tests/issuers/install.sh");
     let output = Command::new(script).output().expect("the install script starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().into()
@@ -208,7 +209,7 @@ fn start(which: Which, port: u16, redirect: &str) -> Process {
     let folder = installed();
     // Node looks for packages beside the script.
     let script = folder.join(format!("issuers-{port}.mjs"));
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("issuers/issuers.mjs");
+    let from = repository().join("tests/issuers/issuers.mjs");
     std::fs::copy(from, &script).expect("the script is copied");
     let name = match which {
         Which::OidcProvider => "oidc-provider",

@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+use aperium_tests::binaries::repository;
 use aperium_tests::foreign::Foreign;
 use aperium_tests::mcp::{Client, Gateway};
 use aperium_tests::process::{Process, Program};
@@ -38,7 +39,7 @@ impl Kind {
             Self::Everything => node("streamableHttp"),
             Self::EverythingSse => node("sse"),
             Self::FastMcp => Program::new("fastmcp", foreign.python())
-                .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/servers/fastmcp_server.py"))
+                .arg(repository().join("tests/servers/fastmcp_server.py"))
                 .arg(port.to_string()),
         }
     }

@@ -5,6 +5,7 @@
 //! every run makes the same bytes. To write the files anew:
 //! `cargo test -p aperium-mcp-service --test datalake -- --ignored write_the_example_data`
 
+use aperium_tests::binaries::repository;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -218,7 +219,7 @@ fn the_committed_example_data_is_what_this_program_makes() {
 #[test]
 #[ignore = "writes into the source tree"]
 fn write_the_example_data() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples/datalake");
+    let folder = repository().join("deploy/examples/datalake");
     for (path, bytes) in files() {
         let path = folder.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -1,5 +1,6 @@
 //! Children: bound before they read, gone when their call is gone.
 
+use aperium_tests::binaries::repository;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -144,7 +145,7 @@ fn the_query_engine_is_used_below_the_worker_and_nowhere_else() {
             }
         }
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let root = repository().join("mcp-service/src");
     let (mut files, mut inside) = (Vec::new(), 0);
     sources(&root, &mut files);
     for file in files {

@@ -1,5 +1,6 @@
 //! One data lake per test: a folder and settings in, calls of the connector's tools out.
 
+use aperium_tests::binaries::repository;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ pub(crate) const CROSS_JOIN: &str = "with t as (select quantity from orders, inv
 
 /// The example data that comes with the project.
 pub(crate) fn example_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples/datalake").canonicalize().unwrap()
+    repository().join("deploy/examples/datalake")
 }
 
 /// The connector bound to one folder.

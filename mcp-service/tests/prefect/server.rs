@@ -1,6 +1,7 @@
 //! A real Prefect server from the pinned packages, in a temporary folder and on a free loopback port.
 
-use std::path::{Path, PathBuf};
+use aperium_tests::binaries::repository;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -104,7 +105,7 @@ pub(crate) fn database(postgres: &Postgres) -> String {
 }
 
 fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/prefect").canonicalize().unwrap()
+    repository().join("tests/prefect")
 }
 
 /// The python of the pinned packages.

@@ -3,9 +3,10 @@
 
 use super::{Target, alone};
 use crate::asked::TOOLS;
+use aperium_tests::binaries::repository;
 use aperium_tests::process::Process;
 use aperium_tests::{http, ports, wait};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -16,7 +17,7 @@ pub(crate) struct Peers(PathBuf);
 impl Peers {
     /// Installs them, once.
     pub(crate) fn install() -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/gateway/peers/install.sh");
+        let script = repository().join("tests/bench/gateway/peers/install.sh");
         let output = std::process::Command::new(script)
             .stderr(std::process::Stdio::inherit())
             .output()
