@@ -3,6 +3,7 @@
 use crate::render;
 use aperium_crds::{Settings, yaml};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 
 fn read(chart: &str, file: &str) -> Value {
@@ -33,6 +34,33 @@ fn the_defaults_of_the_chart_are_the_defaults_of_the_programs() {
     // A namespace has a name only in a cluster.
     expected.services.client_namespaces = vec![render::NAMESPACE.to_owned()];
     assert_eq!(Settings::parse(&settings(render::defaults())).unwrap(), expected);
+}
+
+/// All that notes say of a release besides its name and namespace. Helm keeps them, and shows them to whoever may look.
+const NOTED: [&str; 5] = [
+    "Values $component).podMonitor.enabled",
+    "Values.crds.keep",
+    "Values.settings.authentication.serviceAccounts.audience",
+    "Values.settings.egress.clusterRanges",
+    "include \"aperium.namespaces\"",
+];
+
+#[test]
+fn t10_notes_tell_nothing_that_could_be_a_secret() {
+    let mut seen = BTreeSet::new();
+    for chart in ["aperium", "aperium-crds"] {
+        let notes = fs::read_to_string(render::chart(chart).join("templates/NOTES.txt")).unwrap();
+        for action in notes.split("{{").skip(1).map(|rest| rest.split("}}").next().unwrap()) {
+            assert!(!action.contains("lookup") && !action.contains("toYaml"), "{chart}: {action}");
+            for word in ["Values", "include "] {
+                for (at, _) in action.match_indices(word) {
+                    let noted = NOTED.iter().find(|noted| action[at..].starts_with(*noted));
+                    seen.insert(noted.unwrap_or_else(|| panic!("{chart} tells {}", &action[at..])));
+                }
+            }
+        }
+    }
+    assert_eq!(seen.len(), NOTED.len(), "the test reads notes that are there: {seen:?}");
 }
 
 #[test]
