@@ -185,17 +185,15 @@ pub(crate) fn traceparent() -> Option<HeaderValue> {
 
 /// The caller may, by this Grant. `writes`: it may change something upstream.
 pub(crate) fn permitted(connector: &str, name: Option<&str>, grant: Option<&str>, writes: bool) {
-    note(|facts| {
-        facts.connector = Some(connector.into());
-        facts.name = name.map(shortened);
-        facts.grant = grant.map(Into::into);
-        facts.decision = Some("allowed");
-        facts.writes = writes;
-    });
     on_current(|trail| {
-        if trail.traced.is_some() {
-            trail.with(|facts| facts.upstream = Some((SystemTime::now(), None)));
-        }
+        trail.with(|facts| {
+            facts.connector = Some(connector.into());
+            facts.name = name.map(shortened);
+            facts.grant = grant.map(Into::into);
+            facts.decision = Some("allowed");
+            facts.writes = writes;
+            facts.upstream = trail.traced.as_ref().map(|_| (SystemTime::now(), None));
+        });
     });
 }
 

@@ -107,12 +107,6 @@ pub fn presented(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// What a token is known by, so that nobody has to keep it: its SHA-256.
-#[must_use]
-pub fn digest(token: &str) -> [u8; 32] {
-    tokens::sha256(token.as_bytes())
-}
-
 /// Middleware: 401 with a challenge for every request that does not carry the token (RFC 6750 §3).
 pub async fn require_bearer(State(tokens): State<TokenSource>, request: Request, next: Next) -> Response {
     if tokens.accepts_headers(request.headers()) { next.run(request).await } else { unauthorized(request.headers()) }

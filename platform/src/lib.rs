@@ -8,6 +8,7 @@
 
 pub mod bearer;
 pub mod body;
+pub mod digest;
 pub mod egress;
 pub mod json;
 #[cfg(feature = "kubernetes")]

@@ -18,7 +18,7 @@ mod rows;
 mod text;
 pub mod verify;
 
-pub use batch::Batch;
+pub use batch::{Batch, Tip};
 pub use chain::{Chain, Entry, Hash, Head};
 pub use checkpoint::{Checkpoint, Cuts, PublicKey, Signed, SigningKey};
 pub use read::{Filter, Page, Place};

@@ -1,8 +1,8 @@
 //! The arguments of a call, as the policy wants them kept.
 
 use aperium_crds::settings::Arguments as Policy;
+use aperium_platform::digest::sha256;
 use aperium_store::audit::SigningKey;
-use aws_lc_rs::digest::{SHA256, digest};
 
 /// The most bytes of arguments that are kept readable.
 const KEPT: usize = 4096;
@@ -22,7 +22,7 @@ impl Arguments {
     pub(crate) fn of(policy: Policy, text: &str) -> Option<Self> {
         Some(match policy {
             Policy::Omit => return None,
-            Policy::Digest => Self::Digested(sha256(text)),
+            Policy::Digest => Self::Digested(sha256(text.as_bytes())),
             Policy::Full if text.len() <= KEPT => Self::Full(text.into()),
             Policy::Full => {
                 let kept = text.get(..text.floor_char_boundary(KEPT - CUT.len())).unwrap_or_default();
@@ -38,12 +38,6 @@ impl Arguments {
             Self::Full(text) => text.into_string(),
         }
     }
-}
-
-fn sha256(text: &str) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
-    bytes
 }
 
 #[cfg(test)]

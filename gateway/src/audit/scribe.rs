@@ -1,8 +1,7 @@
 //! The queue → chains and batches; the only one who writes the log of this process.
 
 use super::{CHUNK, Draft, Inner, Item, record};
-use aperium_store::audit::chain::Tip;
-use aperium_store::audit::{Batch, Chain, SigningKey};
+use aperium_store::audit::{Batch, Chain, SigningKey, Tip};
 use aperium_store::{Store, StoreError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use uuid::Uuid;
 
 /// How long a record of a read waits for others.
 const GATHER: Duration = Duration::from_millis(50);
-/// Records of one batch, of which the last chunk may make some more.
+/// Records of one batch.
 const BATCH: usize = 1024;
 /// Between two checkpoints, where anything was written.
 const CHECKPOINT: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
 //! A pod's projected ServiceAccount token → the service that it is, as the API server says.
 
 use super::BrokerError;
-use aperium_platform::bearer;
+use aperium_platform::digest::sha256;
 use aperium_platform::lease::{Audience, BROKER_AUDIENCE};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::api::{Api, PostParams};
@@ -47,7 +47,7 @@ impl Pods {
         if token.len() > MAX_TOKEN {
             return Err(BrokerError::NotAPod);
         }
-        let digest = bearer::digest(token);
+        let digest = sha256(token.as_bytes());
         if let Some(known) = self.remembered(&digest) {
             return Ok(known);
         }

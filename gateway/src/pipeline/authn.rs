@@ -6,6 +6,7 @@ use crate::state::State as Gateway;
 use crate::trail;
 use aperium_core::caller::{Caller, Principal};
 use aperium_platform::bearer;
+use aperium_platform::digest::sha256;
 use http::{HeaderMap, header};
 use std::sync::{Arc, LazyLock};
 
@@ -43,7 +44,7 @@ async fn authenticate(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<Iden
     }
     let refused = Failure::Unauthenticated { presented: true };
     let token = bearer::presented(headers).filter(|token| token.len() <= MAX_TOKEN).ok_or(refused.clone())?;
-    let digest = bearer::digest(token);
+    let digest = sha256(token.as_bytes());
     if let Some(identity) = access.clients.identify(&digest).or_else(|| access.oidc.remembered(&digest)) {
         return Ok(identity);
     }

@@ -1,6 +1,6 @@
 //! The text of a token file in, one or two tokens out, compared by hash and in constant time.
 
-use aws_lc_rs::digest;
+use crate::digest::sha256;
 use secrecy::SecretString;
 use subtle::{Choice, ConstantTimeEq as _};
 
@@ -74,10 +74,4 @@ impl Tokens {
     pub(super) fn first(&self) -> SecretString {
         self.first.clone()
     }
-}
-
-pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
-    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    out
 }

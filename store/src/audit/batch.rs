@@ -3,11 +3,10 @@
 //! PostgreSQL splits a text in two thirds of the time that it reads JSON in, and SQLite can only do the latter. The
 //! text is written once, line after line: what is hashed is the line where it stands.
 
-use super::chain::{Chain, Tip, link};
+use super::chain::{Chain, Hash, Head, link};
 use super::record::{Body, VERSION};
 use super::text::{number, text};
 use crate::error::StoreError;
-use serde::Serialize;
 
 /// Between the columns of a row, and after a row. No JSON text holds them.
 const COLUMN: char = '\t';
@@ -21,46 +20,56 @@ pub struct Batch {
     count: usize,
 }
 
-/// What all rows and all lines of a chain begin with.
+/// The growing end of a chain.
 #[derive(Debug, Clone)]
-pub(super) struct Heads {
+pub struct Tip {
+    chain: Chain,
+    seq: u64,
+    hash: Hash,
+    /// What all its rows begin with, and all its lines.
     row: String,
     line: String,
 }
 
-impl Heads {
+impl Tip {
+    /// Begins a chain.
+    ///
     /// # Errors
     /// [`StoreError::Row`] for a name that would be taken for more than one column.
-    pub(super) fn of(chain: &Chain) -> Result<Self, StoreError> {
-        #[derive(Serialize)]
-        struct First<'c> {
-            v: u8,
-            replica: &'c str,
-            tenant: &'c str,
-        }
-        let Chain { replica, tenant } = chain;
+    pub fn new(chain: Chain) -> Result<Self, StoreError> {
+        let Chain { replica, tenant } = &chain;
         if [replica, tenant].iter().any(|name| name.contains([COLUMN, ROW])) {
             return Err(StoreError::Row);
         }
-        let first = serde_json::to_string(&First { v: VERSION, replica, tenant }).map_err(|_| StoreError::Row)?;
-        let open = first.strip_suffix('}').ok_or(StoreError::Row)?;
-        Ok(Self { row: format!("{tenant}{COLUMN}{replica}{COLUMN}"), line: format!("{open},\"seq\":") })
+        let row = format!("{tenant}{COLUMN}{replica}{COLUMN}");
+        let mut line = format!("{{\"v\":{VERSION},\"replica\":");
+        text(&mut line, replica);
+        line.push_str(",\"tenant\":");
+        text(&mut line, tenant);
+        line.push_str(",\"seq\":");
+        Ok(Self { chain, seq: 0, hash: Hash::GENESIS, row, line })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        let Chain { replica, tenant } = self.chain.clone();
+        Head { replica, tenant, seq: self.seq, hash: self.hash }
     }
 }
 
 impl Batch {
     /// Writes what comes next in a chain, with its arguments if they are on record. It counts from then on.
     pub fn append(&mut self, tip: &mut Tip, body: &Body, arguments: Option<&str>) {
-        let (seq, before) = tip.next();
-        let Heads { row, line } = &tip.heads;
+        let seq = tip.seq + 1;
         let rows = &mut self.rows;
-        rows.push_str(row);
+        rows.push_str(&tip.row);
         number(rows, seq);
         rows.push(COLUMN);
         number(rows, body.time_ms);
         rows.push(COLUMN);
         let at = rows.len();
-        rows.push_str(line);
+        rows.push_str(&tip.line);
         number(rows, seq);
         rows.push(',');
         rows.push_str(&body.fields);
@@ -69,11 +78,11 @@ impl Batch {
             text(rows, arguments);
         }
         rows.push('}');
-        let hash = link(before, rows.get(at..).unwrap_or_default());
+        let hash = link(&tip.hash, rows.get(at..).unwrap_or_default());
         rows.push(COLUMN);
         rows.push_str(&hash.digits());
         rows.push(ROW);
-        tip.grown(hash);
+        (tip.seq, tip.hash) = (seq, hash);
         self.count += 1;
     }
 
@@ -117,8 +126,8 @@ impl Batch {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::audit::chain::{Entry, Hash};
-    use crate::audit::record::{Line, Record};
+    use crate::audit::chain::Entry;
+    use crate::audit::record::{Access, Decision, Line, Phase, Record};
     use crate::audit::verify::tests::record;
     use proptest::prelude::*;
 
@@ -146,23 +155,24 @@ pub(crate) mod tests {
 
     #[test]
     fn a_line_is_the_text_of_its_fields_in_their_order() {
-        let mut tip = Tip::new(Chain { replica: "gw-1".into(), tenant: "acme".into() }).unwrap();
         let mut whole = record(7);
-        whole.lost = Some(3);
-        let mut batch = batch(&mut tip, [record(6)]);
-        batch.append(&mut tip, &whole.body(), Some("{\"a\":\t\"\u{e9}\n\"}"));
-        whole.arguments = Some("{\"a\":\t\"\u{e9}\n\"}".into());
-        let line = Line { v: VERSION, replica: "gw-1".into(), tenant: "acme".into(), seq: 2, record: whole };
-        let [_, entry] = &entries(&batch)[..] else { panic!("two") };
-        assert_eq!(entry.line, serde_json::to_string(&line).unwrap());
-        assert!(
-            entry.line.starts_with(r#"{"v":1,"replica":"gw-1","tenant":"acme","seq":2,"time_ms":7,"#),
-            "{}",
-            entry.line
-        );
-        assert_eq!((entry.head(), batch.len()), (tip.head(), 2));
-        assert_eq!(Line::parse(&entry.line), Some(line));
-        assert_eq!(Line::parse(&entry.line.replacen("\"v\":1", "\"v\":2", 1)), None);
+        (whole.delegate, whole.agent, whole.lost) = (Some("pod:a".into()), Some("curl".into()), Some(3));
+        let mut denied = record(8);
+        (denied.phase, denied.access, denied.decision) = (Phase::Intent, Access::Write, Decision::Denied);
+        (denied.principal, denied.status, denied.took_ms) = (None, None, None);
+        for mut record in [whole, denied] {
+            let mut tip = Tip::new(Chain { replica: "gw-\"1".into(), tenant: "acme".into() }).unwrap();
+            let mut batch = batch(&mut tip, [record.clone()]);
+            let arguments = "{\"a\":\t\"\u{e9}\n\"}";
+            batch.append(&mut tip, &record.body(), Some(arguments));
+            record.arguments = Some(arguments.into());
+            let line = Line { v: VERSION, replica: "gw-\"1".into(), tenant: "acme".into(), seq: 2, record };
+            let [_, entry] = &entries(&batch)[..] else { panic!("two") };
+            assert_eq!(entry.line, serde_json::to_string(&line).unwrap());
+            assert_eq!((entry.head(), batch.len()), (tip.head(), 2));
+            assert_eq!(Line::parse(&entry.line), Some(line));
+            assert_eq!(Line::parse(&entry.line.replacen("\"v\":1", "\"v\":2", 1)), None);
+        }
     }
 
     proptest! {

@@ -1,7 +1,5 @@
 //! Lines → a chain: every hash covers its line and the hash before it.
 
-use super::batch::Heads;
-use crate::error::StoreError;
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -140,42 +138,4 @@ impl Entry {
 #[must_use]
 pub fn link(before: &Hash, line: &str) -> Hash {
     Hash::of(ENTRY, &[before.as_bytes(), line.as_bytes()])
-}
-
-/// The growing end of a chain; [`Batch::append`](super::Batch::append) makes it grow.
-#[derive(Debug, Clone)]
-pub struct Tip {
-    chain: Chain,
-    seq: u64,
-    hash: Hash,
-    /// What all its rows and lines begin with.
-    pub(super) heads: Heads,
-}
-
-impl Tip {
-    /// Begins a chain.
-    ///
-    /// # Errors
-    /// [`StoreError::Row`] for a name that a database would not take for one.
-    pub fn new(chain: Chain) -> Result<Self, StoreError> {
-        let heads = Heads::of(&chain)?;
-        Ok(Self { chain, seq: 0, hash: Hash::GENESIS, heads })
-    }
-
-    /// The place that comes next, and the hash that it follows.
-    pub(super) const fn next(&self) -> (u64, &Hash) {
-        (self.seq + 1, &self.hash)
-    }
-
-    /// The line with this hash has come next.
-    pub(super) const fn grown(&mut self, hash: Hash) {
-        (self.seq, self.hash) = (self.seq + 1, hash);
-    }
-
-    /// Where it is.
-    #[must_use]
-    pub fn head(&self) -> Head {
-        let Chain { replica, tenant } = self.chain.clone();
-        Head { replica, tenant, seq: self.seq, hash: self.hash }
-    }
 }

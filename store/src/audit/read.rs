@@ -153,7 +153,7 @@ mod tests {
     use crate::Store;
     use crate::audit::batch::tests::batch;
     use crate::audit::verify::tests::record;
-    use crate::audit::{Chain, chain::Tip};
+    use crate::audit::{Chain, Tip};
     use crate::testing::{ring, sqlite};
     use aperium_core::id::TenantId;
 

@@ -153,25 +153,46 @@ impl Record<'_> {
     }
 
     fn write(&self, out: &mut String) {
+        // Whole: a field that is new must be written too.
+        let Self {
+            time_ms,
+            phase,
+            request_id,
+            principal,
+            delegate,
+            agent,
+            endpoint,
+            method,
+            connector,
+            tool,
+            access,
+            decision,
+            grant,
+            outcome,
+            status,
+            took_ms,
+            lost,
+            arguments,
+        } = self;
         out.push_str("\"time_ms\":");
-        number(out, self.time_ms);
-        given(out, "phase", self.phase.as_str());
-        given(out, "request_id", &self.request_id);
-        maybe(out, "principal", self.principal.as_ref());
-        maybe(out, "delegate", self.delegate.as_ref());
-        maybe(out, "agent", self.agent.as_ref());
-        given(out, "endpoint", &self.endpoint);
-        given(out, "method", &self.method);
-        maybe(out, "connector", self.connector.as_ref());
-        maybe(out, "tool", self.tool.as_ref());
-        given(out, "access", self.access.as_str());
-        given(out, "decision", self.decision.as_str());
-        maybe(out, "grant", self.grant.as_ref());
-        given(out, "outcome", &self.outcome);
-        counted(out, "status", self.status.map(u64::from));
-        counted(out, "took_ms", self.took_ms);
-        counted(out, "lost", self.lost);
-        maybe(out, "arguments", self.arguments.as_ref());
+        number(out, *time_ms);
+        given(out, "phase", phase.as_str());
+        given(out, "request_id", request_id);
+        maybe(out, "principal", principal.as_ref());
+        maybe(out, "delegate", delegate.as_ref());
+        maybe(out, "agent", agent.as_ref());
+        given(out, "endpoint", endpoint);
+        given(out, "method", method);
+        maybe(out, "connector", connector.as_ref());
+        maybe(out, "tool", tool.as_ref());
+        given(out, "access", access.as_str());
+        given(out, "decision", decision.as_str());
+        maybe(out, "grant", grant.as_ref());
+        given(out, "outcome", outcome);
+        counted(out, "status", status.map(u64::from));
+        counted(out, "took_ms", *took_ms);
+        counted(out, "lost", *lost);
+        maybe(out, "arguments", arguments.as_ref());
     }
 }
 

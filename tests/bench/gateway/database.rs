@@ -28,7 +28,7 @@ impl Database {
 
     /// Lets the load go first, as far as the connections are open.
     pub(crate) fn stand_back(&self) {
-        for pid in self.0.sql("postgres", "SELECT pid FROM pg_stat_activity").lines() {
+        for pid in self.0.sql("postgres", "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()").lines() {
             let process = Pid::from_raw(pid.parse().expect("a number")).expect("a process");
             // One that has just ended needs nothing; and every process has the group of its session, if there are any.
             setpriority_process(Some(process), NICE).or_else(gone).expect("a priority can be lowered");

@@ -62,7 +62,11 @@ pub(crate) async fn run(plan: &Plan, upstream: &Upstream, report: &mut Report) {
     }
     let paced = format!("p50 µs at {}/s", PACE.0);
     let head = ["what", "requests/s", "of direct", "of static", "CPU µs", "p50 µs", "p99 µs", &paced, "on record"];
-    report.table("JWT and audit log on, reads: the best of many rounds", &head, lines);
+    report.table(
+        "JWT and audit log on, reads: the best of many rounds, the database takes what the load leaves",
+        &head,
+        lines,
+    );
 }
 
 async fn measure(row: &mut Row<'_>, kind: Kind, window: Duration, database: &Database) {

@@ -1,6 +1,6 @@
 use super::*;
+use crate::audit::batch::Tip;
 use crate::audit::batch::tests::batch;
-use crate::audit::chain::Tip;
 use crate::audit::verify::tests::record;
 use crate::audit::{Finding, Retained};
 use crate::testing::{ring, sqlite};

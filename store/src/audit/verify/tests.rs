@@ -1,6 +1,6 @@
 use super::*;
+use crate::audit::batch::Tip;
 use crate::audit::batch::tests::{batch, entries};
-use crate::audit::chain::Tip;
 use crate::audit::checkpoint::{SigningKey, VERSION};
 use crate::audit::record::{Access, Decision, Phase, Record};
 use proptest::prelude::*;
